@@ -1,0 +1,2 @@
+libpintle_a_SOURCES += \
+  raft/node.h

@@ -1,0 +1,13 @@
+/* YAML to JSON values (libyaml), with the rules kubectl and Kubernetes use: YAML 1.1 core scalars, one document,
+ * string keys, anchors and aliases expanded within the arena's limit (no billion laughs). */
+#ifndef PINTLE_CODEC_YAML_H
+#define PINTLE_CODEC_YAML_H
+
+#include "codec/json.h"
+
+/* Reads the first document of text. NULL on error; *ret_error then is a message in the arena with the line. */
+struct json *yaml_parse(struct arena *a, struct slice text, const char **ret_error);
+/* Appends v as YAML block style with sorted members, as `kubectl -o yaml` would. 0, -E2BIG or -ENOMEM. */
+int yaml_write(struct buf *out, const struct json *v);
+
+#endif

@@ -1,0 +1,3 @@
+libpintle_a_SOURCES += \
+  src/loop/loop.h \
+  src/loop/sim.h

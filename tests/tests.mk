@@ -1,0 +1,6 @@
+# One cmocka program a module: tests/unit/test_<module>.c.
+UNIT_TESTS = \
+  tests/unit/test_base
+
+check_PROGRAMS += $(UNIT_TESTS)
+TESTS += $(UNIT_TESTS)
