@@ -11,7 +11,8 @@ static atomic_bool fail_happened;
 
 void mem_fail_at(long nth)
 {
-    atomic_store(&fail_happened, false);
+    if (nth)
+        atomic_store(&fail_happened, false);
     atomic_store(&fail_countdown, nth);
 }
 
