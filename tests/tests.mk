@@ -1,6 +1,7 @@
 # One cmocka program a module: tests/unit/test_<module>.c.
 UNIT_TESTS = \
-  tests/unit/test_base
+  tests/unit/test_base \
+  tests/unit/test_store
 
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)

@@ -11,14 +11,17 @@
 #include "base/slice.h"
 
 struct buf {
-    char *p;     /* NULL until the first append */
-    size_t n;    /* bytes in use */
-    size_t cap;  /* bytes reserved, without the NUL */
-    size_t max;  /* limit in bytes */
-    int error;   /* 0, or the first failure */
+    char *p;    /* NULL until the first append */
+    size_t n;   /* bytes in use */
+    size_t cap; /* bytes reserved, without the NUL */
+    size_t max; /* limit in bytes */
+    int error;  /* 0, or the first failure */
 };
 
-#define BUF_INIT(limit) {.max = (limit)}
+#define BUF_INIT(limit)                                                                                                \
+    {                                                                                                                  \
+        .max = (limit)                                                                                                 \
+    }
 
 static inline void buf_init(struct buf *b, size_t max)
 {

@@ -15,7 +15,7 @@ struct log {
     enum log_level level;            /* lines below it are dropped */
     int64_t (*wall_ns)(void *clock); /* nanoseconds since 1970 for the time field; NULL leaves it out */
     void *clock;
-    const char *name;                /* who logs, e.g. "server-1"; NULL leaves it out */
+    const char *name; /* who logs, e.g. "server-1"; NULL leaves it out */
 };
 
 /* component: one word such as "raft". fmt: the message followed by logfmt fields, e.g.
@@ -24,8 +24,8 @@ void log_write(struct log *log, enum log_level level, const char *component, con
     __attribute__((format(printf, 4, 5)));
 
 #define log_debug(log, component, ...) log_write((log), LOG_DEBUG, (component), __VA_ARGS__)
-#define log_info(log, component, ...) log_write((log), LOG_INFO, (component), __VA_ARGS__)
-#define log_warn(log, component, ...) log_write((log), LOG_WARN, (component), __VA_ARGS__)
+#define log_info(log, component, ...)  log_write((log), LOG_INFO, (component), __VA_ARGS__)
+#define log_warn(log, component, ...)  log_write((log), LOG_WARN, (component), __VA_ARGS__)
 #define log_error(log, component, ...) log_write((log), LOG_ERROR, (component), __VA_ARGS__)
 
 #endif

@@ -4,7 +4,8 @@
 
 #include "base/mem.h"
 
-const double metrics_seconds[] = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60};
+const double metrics_seconds[] = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
+                                  0.25,   0.5,   1,      2.5,   5,    10,    30,   60};
 const size_t metrics_n_seconds = sizeof metrics_seconds / sizeof *metrics_seconds;
 
 void metrics_init(struct metrics *m)

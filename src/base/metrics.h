@@ -12,23 +12,23 @@
 enum { METRICS_SERIES_MAX = 2000 };
 enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 
-struct metric {                     /* one series */
-    double value;                   /* counter, gauge; of a histogram: the sum */
-    uint64_t count;                 /* histogram */
-    uint64_t *buckets;              /* histogram, one a bound, not cumulative */
+struct metric {        /* one series */
+    double value;      /* counter, gauge; of a histogram: the sum */
+    uint64_t count;    /* histogram */
+    uint64_t *buckets; /* histogram, one a bound, not cumulative */
     const struct metric_family *family;
 };
 
 struct metric_family {
-    const char *name, *help;        /* static strings */
+    const char *name, *help; /* static strings */
     enum metric_kind kind;
-    const double *bounds;           /* histogram: ascending upper bounds, static */
+    const double *bounds; /* histogram: ascending upper bounds, static */
     size_t n_bounds;
-    struct map series;              /* label text, e.g. `code="200",verb="GET"` → struct metric */
+    struct map series; /* label text, e.g. `code="200",verb="GET"` → struct metric */
 };
 
 struct metrics {
-    struct map families;            /* name → struct metric_family */
+    struct map families; /* name → struct metric_family */
 };
 
 /* Seconds, for request latencies. */

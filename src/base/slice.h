@@ -15,11 +15,14 @@ struct slice {
 
 /* A slice of a string literal; usable in static initialisers as SLICE_INIT. */
 #define SLICE(literal) ((struct slice){(literal), sizeof(literal) - 1})
-#define SLICE_INIT(literal) {(literal), sizeof(literal) - 1}
+#define SLICE_INIT(literal)                                                                                            \
+    {                                                                                                                  \
+        (literal), sizeof(literal) - 1                                                                                 \
+    }
 #define SLICE_NONE ((struct slice){NULL, 0})
 
 /* For printf: printf("%" SLICE_FMT, SLICE_ARG(s)). */
-#define SLICE_FMT ".*s"
+#define SLICE_FMT    ".*s"
 #define SLICE_ARG(s) (int)(s).n, (s).p ? (s).p : ""
 
 static inline struct slice slice_of(const void *p, size_t n)

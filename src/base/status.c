@@ -8,11 +8,21 @@ static const struct {
     int code;
     const char *reason;
 } reasons[] = {
-    {400, "BadRequest"},       {401, "Unauthorized"},          {403, "Forbidden"},
-    {404, "NotFound"},         {405, "MethodNotAllowed"},      {406, "NotAcceptable"},
-    {409, "Conflict"},         {410, "Gone"},                  {413, "RequestEntityTooLarge"},
-    {415, "UnsupportedMediaType"}, {422, "Invalid"},           {429, "TooManyRequests"},
-    {500, "InternalError"},    {503, "ServiceUnavailable"},    {504, "Timeout"},
+    {400, "BadRequest"},
+    {401, "Unauthorized"},
+    {403, "Forbidden"},
+    {404, "NotFound"},
+    {405, "MethodNotAllowed"},
+    {406, "NotAcceptable"},
+    {409, "Conflict"},
+    {410, "Gone"},
+    {413, "RequestEntityTooLarge"},
+    {415, "UnsupportedMediaType"},
+    {422, "Invalid"},
+    {429, "TooManyRequests"},
+    {500, "InternalError"},
+    {503, "ServiceUnavailable"},
+    {504, "Timeout"},
     {507, "InsufficientStorage"},
 };
 

@@ -11,21 +11,21 @@
 enum { STATUS_CAUSES_MAX = 64 };
 
 struct status_cause {
-    const char *reason;  /* e.g. "FieldValueRequired" */
+    const char *reason; /* e.g. "FieldValueRequired" */
     const char *message;
-    const char *field;   /* e.g. "spec.containers[0].name"; may be "" */
+    const char *field; /* e.g. "spec.containers[0].name"; may be "" */
     struct status_cause *next;
 };
 
 struct status {
-    int code;             /* HTTP status; 0 = success */
-    const char *reason;   /* e.g. "NotFound"; "" when Kubernetes gives none */
+    int code;           /* HTTP status; 0 = success */
+    const char *reason; /* e.g. "NotFound"; "" when Kubernetes gives none */
     const char *message;
-    const char *name;     /* details.name, or NULL */
-    const char *group;    /* details.group, or NULL */
-    const char *kind;     /* details.kind, or NULL (for NotFound and Conflict: the plural resource name) */
-    const char *uid;      /* details.uid, or NULL */
-    int retry_after;      /* seconds; 0 = none */
+    const char *name;  /* details.name, or NULL */
+    const char *group; /* details.group, or NULL */
+    const char *kind;  /* details.kind, or NULL (for NotFound and Conflict: the plural resource name) */
+    const char *uid;   /* details.uid, or NULL */
+    int retry_after;   /* seconds; 0 = none */
     unsigned n_causes;
     struct status_cause *causes, **causes_end;
 };

@@ -7,7 +7,7 @@
 
 enum { TIME_SEC_LEN = 20, TIME_MICRO_LEN = 27 };
 #define NS_PER_SEC 1000000000LL
-#define NS_PER_MS 1000000LL
+#define NS_PER_MS  1000000LL
 
 /* "2026-11-21T08:00:00Z" and a NUL. */
 void time_format_sec(int64_t ns, char out[TIME_SEC_LEN + 1]);

@@ -17,8 +17,8 @@ enum json_type { JSON_NULL, JSON_BOOL, JSON_INT, JSON_REAL, JSON_STRING, JSON_AR
 struct json_index;
 
 struct json {
-    struct json *next;  /* sibling in its array or object */
-    struct slice key;   /* member name, when in an object */
+    struct json *next; /* sibling in its array or object */
+    struct slice key;  /* member name, when in an object */
     enum json_type type;
     union {
         bool boolean;
@@ -36,9 +36,9 @@ struct json {
 enum { JSON_DEPTH_MAX = 128 };
 
 struct json_error {
-    size_t offset;        /* byte at fault */
-    const char *message;  /* static text */
-    bool duplicate;       /* the text is well-formed but repeats a member name */
+    size_t offset;       /* byte at fault */
+    const char *message; /* static text */
+    bool duplicate;      /* the text is well-formed but repeats a member name */
 };
 
 /* Reads one JSON text; trailing white space only. text need not outlive the call. NULL on error: malformed, deeper

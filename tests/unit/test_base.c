@@ -205,10 +205,17 @@ static void test_blob(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_slice),  cmocka_unit_test(test_buf_limit_sticks), cmocka_unit_test(test_buf_out_of_memory),
-        cmocka_unit_test(test_arena),  cmocka_unit_test(test_map_keeps_order_and_survives_growth),
-        cmocka_unit_test(test_crc32c), cmocka_unit_test(test_text),  cmocka_unit_test(test_time),
-        cmocka_unit_test(test_status), cmocka_unit_test(test_metrics), cmocka_unit_test(test_blob),
+        cmocka_unit_test(test_slice),
+        cmocka_unit_test(test_buf_limit_sticks),
+        cmocka_unit_test(test_buf_out_of_memory),
+        cmocka_unit_test(test_arena),
+        cmocka_unit_test(test_map_keeps_order_and_survives_growth),
+        cmocka_unit_test(test_crc32c),
+        cmocka_unit_test(test_text),
+        cmocka_unit_test(test_time),
+        cmocka_unit_test(test_status),
+        cmocka_unit_test(test_metrics),
+        cmocka_unit_test(test_blob),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,253 @@
+/* How transactions look in the log: msgpack arrays that begin with a command number.
+ *   [1, time_ms, request_id, [[kind, table, key, compare, mod_revision, value, hole, type_len, attrs, ttl_ms], …]]
+ *   [2, time_ms, revision]      compaction
+ *   [3, time_ms]                expiry */
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/hash.h"
+#include "store/internal.h"
+
+enum { CMD_TXN = 1, CMD_COMPACT = 2, CMD_EXPIRE = 3, OP_FIELDS = 10, REQUEST_ID_MAX = 64, RV_TEXT_MAX = 48 };
+
+static void encode_op(struct buf *out, const struct store_op *op)
+{
+    pack_array(out, OP_FIELDS);
+    pack_u64(out, op->kind);
+    pack_bin(out, op->table);
+    pack_bin(out, op->key);
+    pack_u64(out, op->compare);
+    pack_u64(out, op->mod_revision);
+    pack_bin(out, op->value);
+    pack_u64(out, op->hole);
+    pack_u64(out, op->type_len);
+    pack_bin(out, op->attrs);
+    pack_u64(out, op->ttl_ms);
+}
+
+void store_txn_encode(struct buf *out, const struct store_txn *txn)
+{
+    pack_array(out, 4);
+    pack_u64(out, CMD_TXN);
+    pack_u64(out, txn->time_ms);
+    pack_bin(out, txn->request_id);
+    pack_array(out, txn->n);
+    for (size_t i = 0; i < txn->n; i++)
+        encode_op(out, &txn->ops[i]);
+}
+
+void store_compact_encode(struct buf *out, uint64_t revision, uint64_t time_ms)
+{
+    pack_array(out, 3);
+    pack_u64(out, CMD_COMPACT);
+    pack_u64(out, time_ms);
+    pack_u64(out, revision);
+}
+
+void store_expire_encode(struct buf *out, uint64_t time_ms)
+{
+    pack_array(out, 2);
+    pack_u64(out, CMD_EXPIRE);
+    pack_u64(out, time_ms);
+}
+
+static bool decode_op(const struct pack_value *v, struct store_op *op)
+{
+    *op = (struct store_op){
+        .kind = (enum store_op_kind)pack_get_u64(pack_at(v, 0)),
+        .table = pack_get_bin(pack_at(v, 1)),
+        .key = pack_get_bin(pack_at(v, 2)),
+        .compare = (enum store_compare)pack_get_u64(pack_at(v, 3)),
+        .mod_revision = pack_get_u64(pack_at(v, 4)),
+        .value = pack_get_bin(pack_at(v, 5)),
+        .hole = (uint32_t)pack_get_u64(pack_at(v, 6)),
+        .type_len = (uint32_t)pack_get_u64(pack_at(v, 7)),
+        .attrs = pack_get_bin(pack_at(v, 8)),
+        .ttl_ms = pack_get_u64(pack_at(v, 9)),
+    };
+    return pack_len(v) >= OP_FIELDS && op->kind >= STORE_PUT && op->kind <= STORE_CHECK && op->compare <= STORE_AT &&
+           op->table.n && op->key.n && op->key.n <= STORE_KEY_MAX && op->hole <= op->value.n &&
+           op->type_len <= op->value.n;
+}
+
+/* Whether the compare of op holds; sets the error and the current revision when not. */
+static int check_op(struct store *s, const struct store_op *op, uint64_t *current)
+{
+    const struct store_item *item = store_get(store_table(s, op->table), op->key);
+    *current = item ? item->mod_revision : 0;
+    switch (op->compare) {
+    case STORE_ABSENT:
+        return item ? -EEXIST : 0;
+    case STORE_PRESENT:
+        return item ? 0 : -ENOENT;
+    case STORE_AT:
+        return !item ? -ENOENT : item->mod_revision == op->mod_revision ? 0 : -ESTALE;
+    case STORE_ANY:
+    default:
+        return 0;
+    }
+}
+
+/* value with `"resourceVersion":"N",` put into the hole. */
+static struct blob *fill_revision(struct slice value, uint32_t hole, uint64_t revision)
+{
+    char text[RV_TEXT_MAX];
+    int n = snprintf(text, sizeof text, "\"resourceVersion\":\"%lu\",", revision);
+    struct blob *b = blob_new(value.n + (size_t)n);
+    if (!b)
+        return NULL;
+    memcpy(b->bytes, value.p, hole);
+    memcpy(b->bytes + hole, text, (size_t)n);
+    memcpy(b->bytes + hole + n, value.p + hole, value.n - hole);
+    return b;
+}
+
+static void chain_hash(struct store *s, const struct store_table *t, struct slice key, struct slice value)
+{
+    s->hash = hash64(t->name, s->hash + s->revision);
+    s->hash = hash64(key, s->hash);
+    s->hash = hash64(value, s->hash);
+}
+
+static size_t item_bytes(const struct store_item *i)
+{
+    return i->value->n + i->key_len + i->attrs_len + sizeof *i;
+}
+
+static void record(struct store *s, struct store_table *t, struct store_item *now, struct store_item *before,
+                   bool deleted)
+{
+    t->revision = s->revision;
+    event_push(s, t, &(struct store_event){s->revision, item_ref(now), before, deleted});
+}
+
+static int put(struct store *s, const struct store_op *op)
+{
+    struct store_table *t = store_table(s, op->table);
+    struct blob *value = fill_revision(op->value, op->hole, s->revision + 1);
+    if (!value)
+        return -ENOMEM;
+    struct store_item *item = item_new(op->key, op->attrs, value, op->type_len);
+    s->revision++;
+    item->mod_revision = s->revision;
+    item->expires_ms = op->ttl_ms ? s->time_ms + op->ttl_ms : 0;
+    struct store_item *before = tree_put(&t->root, item_ref(item));
+    item->create_revision = before ? before->create_revision : s->revision;
+    s->bytes += item_bytes(item) - (before ? item_bytes(before) : 0);
+    chain_hash(s, t, op->key, op->value);
+    if (item->expires_ms)
+        expiry_push(s, t, item);
+    record(s, t, item, before, false);
+    item_unref(item);
+    return 0;
+}
+
+/* The last state of a deleted object, carrying the deletion's revision. */
+static struct store_item *tombstone(const struct store_item *last, uint64_t revision)
+{
+    static const char member[] = "\"resourceVersion\":\"";
+    struct slice old = blob_slice(last->value);
+    const char *at = memmem(old.p, old.n, member, sizeof member - 1);
+    struct blob *value = NULL;
+    if (at) {
+        size_t hole = (size_t)(at - old.p);
+        const char *end = memchr(at + sizeof member - 1, ',', old.n - hole - (sizeof member - 1));
+        size_t rest = (size_t)(end + 1 - old.p);
+        struct buf bare = BUF_INIT(old.n);
+        if (!buf_add(&bare, old.p, hole) && !buf_add(&bare, old.p + rest, old.n - rest))
+            value = fill_revision(buf_slice(&bare), (uint32_t)hole, revision);
+        buf_done(&bare);
+    }
+    if (!value)
+        value = blob_ref(last->value);
+    struct store_item *item = item_new(item_key(last), item_attrs(last), value, last->type_len);
+    item->create_revision = last->create_revision;
+    item->mod_revision = revision;
+    return item;
+}
+
+static void delete_item(struct store *s, struct store_table *t, struct slice key)
+{
+    struct store_item *before = tree_del(&t->root, key);
+    if (!before)
+        return;
+    s->revision++;
+    s->bytes -= item_bytes(before);
+    chain_hash(s, t, item_key(before), SLICE_NONE);
+    struct store_item *last = tombstone(before, s->revision);
+    record(s, t, last, before, true);
+    item_unref(last);
+}
+
+static bool seen_before(struct store *s, struct slice id, struct store_result *ret)
+{
+    void *seen = id.n ? map_get(&s->requests, id) : NULL;
+    if (!seen)
+        return false;
+    ret->repeated = true;
+    ret->revision = (uint64_t)(uintptr_t)seen - 1;
+    return true;
+}
+
+static void apply_txn(struct store *s, const struct pack_value *cmd, struct store_result *ret)
+{
+    const struct pack_value *ops = pack_at(cmd, 3);
+    struct slice id = pack_get_bin(pack_at(cmd, 2));
+    struct store_op op;
+    if (pack_len(ops) == 0 || pack_len(ops) > STORE_OPS_MAX || id.n > REQUEST_ID_MAX) {
+        ret->err = -EBADMSG;
+        return;
+    }
+    if (seen_before(s, id, ret))
+        return;
+    for (size_t i = 0; i < pack_len(ops) && !ret->err; i++) {
+        ret->failed_op = i;
+        ret->err = decode_op(pack_at(ops, i), &op) ? check_op(s, &op, &ret->current) : -EBADMSG;
+    }
+    for (size_t i = 0; i < pack_len(ops) && !ret->err; i++) {
+        decode_op(pack_at(ops, i), &op);
+        if (op.kind == STORE_PUT)
+            ret->err = put(s, &op);
+        else if (op.kind == STORE_DELETE)
+            delete_item(s, store_table(s, op.table), op.key);
+    }
+    ret->revision = s->revision;
+    if (!ret->err)
+        request_remember(s, id, s->revision);
+}
+
+static void apply_expiry(struct store *s)
+{
+    while (s->heap_n && s->heap[0].due_ms <= s->time_ms) {
+        struct expiry due = s->heap[0];
+        const struct store_item *current = store_get(due.table, item_key(due.item));
+        struct store_item *item = item_ref(due.item);
+        expiry_clear(s);
+        if (current && current->mod_revision == due.mod_revision)
+            delete_item(s, due.table, item_key(item));
+        item_unref(item);
+    }
+}
+
+void store_apply(struct store *s, struct slice command, struct store_result *ret)
+{
+    const struct pack_value *cmd = pack_read(s->reader, command, NULL);
+    uint64_t time_ms = pack_get_u64(pack_at(cmd, 1));
+    *ret = (struct store_result){.revision = s->revision};
+    if (time_ms > s->time_ms)
+        s->time_ms = time_ms;
+    switch (pack_get_u64(pack_at(cmd, 0))) {
+    case CMD_TXN:
+        apply_txn(s, cmd, ret);
+        break;
+    case CMD_COMPACT:
+        events_compact(s, pack_get_u64(pack_at(cmd, 2)));
+        break;
+    case CMD_EXPIRE:
+        apply_expiry(s);
+        ret->revision = s->revision;
+        break;
+    default:
+        ret->err = -EBADMSG;
+    }
+}

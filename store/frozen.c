@@ -1,0 +1,391 @@
+/* Snapshots of the state: msgpack documents, each behind its length (32 bits little-endian).
+ *   [format, revision, compacted, hash, time_ms, n_tables, n_requests]
+ *   per table: [name, revision, n_items, n_events], then its items and events
+ *   item:  [key, attrs, value, type_len, create_revision, mod_revision, expires_ms]
+ *   event: [revision, deleted, now, before]; now and before are an item, or nil when there is none, or a number when the
+ *          reader has it already: 1 = the table's current item, 2 = the `now` of an earlier event of this table
+ *   requests: [[id, revision], …] oldest first */
+#include <errno.h>
+
+#include "base/mem.h"
+#include "store/internal.h"
+
+enum {
+    FORMAT = 1,
+    ITEM_FIELDS = 7,
+    IN_TREE = 1,
+    IN_WINDOW = 2,
+    DOCUMENT_MAX = 64 << 20, /* bytes of one document */
+    REQUESTS_PER_DOCUMENT = 1024,
+};
+
+struct frozen_table {
+    struct slice name; /* the table's: tables live as long as the store */
+    struct tree_node *root;
+    uint64_t revision;
+    struct store_event *events; /* a copy with references */
+    size_t n_events;
+};
+
+struct store_frozen {
+    uint64_t revision, compacted, hash, time_ms;
+    struct frozen_table *tables;
+    size_t n_tables;
+    struct slice *requests; /* copies, oldest first */
+    uint64_t *request_revisions;
+    size_t n_requests;
+};
+
+static void freeze_table(const struct store_table *t, struct frozen_table *f)
+{
+    *f = (struct frozen_table){.name = t->name, .root = tree_ref(t->root), .revision = t->revision};
+    f->n_events = (size_t)(t->next_seq - t->first_seq);
+    f->events = mem_alloc(f->n_events * sizeof *f->events);
+    for (size_t i = 0; i < f->n_events; i++) {
+        f->events[i] = *event_at(t, t->first_seq + i);
+        item_ref(f->events[i].now);
+        item_ref(f->events[i].before);
+    }
+}
+
+static void freeze_requests(const struct store *s, struct store_frozen *f)
+{
+    uint64_t n = s->request_next < STORE_REQUESTS_MAX ? s->request_next : STORE_REQUESTS_MAX;
+    f->requests = mem_alloc(n * sizeof *f->requests);
+    f->request_revisions = mem_alloc(n * sizeof *f->request_revisions);
+    for (uint64_t i = s->request_next - n; i < s->request_next; i++) {
+        struct slice id = s->request_ring[i % STORE_REQUESTS_MAX];
+        f->requests[f->n_requests] = slice_of(mem_strndup(id.p, id.n), id.n);
+        f->request_revisions[f->n_requests++] = (uint64_t)(uintptr_t)map_get(&s->requests, id) - 1;
+    }
+}
+
+struct store_frozen *store_freeze(struct store *s)
+{
+    struct store_frozen *f = mem_new(struct store_frozen);
+    f->revision = s->revision;
+    f->compacted = s->compacted;
+    f->hash = s->hash;
+    f->time_ms = s->time_ms;
+    f->tables = mem_alloc(s->tables.n * sizeof *f->tables);
+    for (struct map_entry *e = map_first(&s->tables); e; e = map_next(&s->tables, e))
+        freeze_table(e->value, &f->tables[f->n_tables++]);
+    freeze_requests(s, f);
+    return f;
+}
+
+void store_frozen_free(struct store_frozen *f)
+{
+    if (!f)
+        return;
+    for (size_t i = 0; i < f->n_tables; i++) {
+        tree_unref(f->tables[i].root);
+        for (size_t j = 0; j < f->tables[i].n_events; j++)
+            event_clear(&f->tables[i].events[j]);
+        mem_free(f->tables[i].events);
+    }
+    for (size_t i = 0; i < f->n_requests; i++)
+        mem_free((char *)f->requests[i].p);
+    mem_free(f->requests);
+    mem_free(f->request_revisions);
+    mem_free(f->tables);
+    mem_free(f);
+}
+
+/* ---- writing ---- */
+
+struct writer {
+    int (*write)(void *ctx, const void *p, size_t n);
+    void *ctx;
+    struct buf doc;
+};
+
+static int flush(struct writer *w)
+{
+    uint32_t n = (uint32_t)w->doc.n;
+    unsigned char head[4] = {(unsigned char)(n & 0xff), (unsigned char)(n >> 8 & 0xff), (unsigned char)(n >> 16 & 0xff),
+                             (unsigned char)(n >> 24)};
+    int rv = buf_error(&w->doc);
+    if (!rv)
+        rv = w->write(w->ctx, head, sizeof head);
+    if (!rv)
+        rv = w->write(w->ctx, w->doc.p, w->doc.n);
+    buf_clear(&w->doc);
+    return rv;
+}
+
+static void pack_item(struct buf *out, const struct store_item *i)
+{
+    pack_array(out, ITEM_FIELDS);
+    pack_bin(out, item_key(i));
+    pack_bin(out, item_attrs(i));
+    pack_bin(out, blob_slice(i->value));
+    pack_u64(out, i->type_len);
+    pack_u64(out, i->create_revision);
+    pack_u64(out, i->mod_revision);
+    pack_u64(out, i->expires_ms);
+}
+
+static void pack_event(struct buf *out, const struct frozen_table *t, const struct store_event *e, uint64_t compacted)
+{
+    pack_array(out, 4);
+    pack_u64(out, e->revision);
+    pack_u64(out, e->deleted);
+    if (tree_get(t->root, item_key(e->now)) == e->now)
+        pack_u64(out, IN_TREE);
+    else
+        pack_item(out, e->now);
+    /* Every change made an event, so what was current before is in the window when it is newer than its start. */
+    if (!e->before)
+        pack_nil(out);
+    else if (e->before->mod_revision > compacted)
+        pack_u64(out, IN_WINDOW);
+    else
+        pack_item(out, e->before);
+}
+
+static int write_table(struct writer *w, const struct frozen_table *t, uint64_t compacted)
+{
+    struct tree_iter it;
+    pack_array(&w->doc, 4);
+    pack_bin(&w->doc, t->name);
+    pack_u64(&w->doc, t->revision);
+    pack_u64(&w->doc, tree_count(t->root));
+    pack_u64(&w->doc, t->n_events);
+    int rv = flush(w);
+    tree_iter_init(&it, t->root, SLICE_NONE);
+    for (struct store_item *i; !rv && (i = tree_iter_next(&it)); rv = flush(w))
+        pack_item(&w->doc, i);
+    for (size_t i = 0; i < t->n_events && !rv; i++) {
+        pack_event(&w->doc, t, &t->events[i], compacted);
+        rv = flush(w);
+    }
+    return rv;
+}
+
+static int write_requests(struct writer *w, const struct store_frozen *f)
+{
+    int rv = 0;
+    for (size_t i = 0; i < f->n_requests && !rv; rv = flush(w)) {
+        size_t n = f->n_requests - i < REQUESTS_PER_DOCUMENT ? f->n_requests - i : REQUESTS_PER_DOCUMENT;
+        pack_array(&w->doc, n);
+        for (size_t end = i + n; i < end; i++) {
+            pack_array(&w->doc, 2);
+            pack_bin(&w->doc, f->requests[i]);
+            pack_u64(&w->doc, f->request_revisions[i]);
+        }
+    }
+    return rv;
+}
+
+int store_frozen_write(struct store_frozen *f, int (*write)(void *ctx, const void *p, size_t n), void *ctx)
+{
+    struct writer w = {.write = write, .ctx = ctx, .doc = BUF_INIT(DOCUMENT_MAX)};
+    const uint64_t head[] = {FORMAT, f->revision, f->compacted, f->hash, f->time_ms, f->n_tables, f->n_requests};
+    pack_array(&w.doc, sizeof head / sizeof *head);
+    for (size_t i = 0; i < sizeof head / sizeof *head; i++)
+        pack_u64(&w.doc, head[i]);
+    int rv = flush(&w);
+    for (size_t i = 0; i < f->n_tables && !rv; i++)
+        rv = write_table(&w, &f->tables[i], f->compacted);
+    if (!rv)
+        rv = write_requests(&w, f);
+    buf_done(&w.doc);
+    return rv;
+}
+
+/* ---- reading ---- */
+
+struct source {
+    struct store *store;
+    int (*read)(void *ctx, void *p, size_t n);
+    void *ctx;
+    char *doc;
+    size_t cap;
+    const struct pack_value *value;
+};
+
+static int next_document(struct source *r)
+{
+    unsigned char head[4];
+    int rv = r->read(r->ctx, head, sizeof head);
+    if (rv)
+        return rv;
+    size_t n = head[0] | (size_t)head[1] << 8 | (size_t)head[2] << 16 | (size_t)head[3] << 24;
+    if (n > DOCUMENT_MAX)
+        return -EBADMSG;
+    if (n > r->cap) {
+        char *doc = mem_try_realloc(r->doc, n);
+        if (!doc)
+            return -ENOMEM;
+        r->doc = doc;
+        r->cap = n;
+    }
+    rv = r->read(r->ctx, r->doc, n);
+    if (rv)
+        return rv;
+    r->value = pack_read(r->store->reader, slice_of(r->doc, n), NULL);
+    return r->value ? 0 : -EBADMSG;
+}
+
+static struct store_item *unpack_item(const struct pack_value *v)
+{
+    struct slice key = pack_get_bin(pack_at(v, 0)), value = pack_get_bin(pack_at(v, 2));
+    uint64_t type_len = pack_get_u64(pack_at(v, 3));
+    struct blob *blob = pack_len(v) < ITEM_FIELDS || !key.n || type_len > value.n ? NULL : blob_copy(value);
+    if (!blob)
+        return NULL;
+    struct store_item *i = item_new(key, pack_get_bin(pack_at(v, 1)), blob, (unsigned)type_len);
+    i->create_revision = pack_get_u64(pack_at(v, 4));
+    i->mod_revision = pack_get_u64(pack_at(v, 5));
+    i->expires_ms = pack_get_u64(pack_at(v, 6));
+    return i;
+}
+
+static size_t stored_bytes(const struct store_item *i)
+{
+    return i->value->n + i->key_len + i->attrs_len + sizeof *i;
+}
+
+static int read_item(struct source *r, struct store_table *t)
+{
+    int rv = next_document(r);
+    if (rv)
+        return rv;
+    struct store_item *i = unpack_item(r->value);
+    if (!i)
+        return -EBADMSG;
+    r->store->bytes += stored_bytes(i);
+    if (i->expires_ms)
+        expiry_push(r->store, t, i);
+    item_unref(tree_put(&t->root, i));
+    return 0;
+}
+
+static int read_event(struct source *r, struct store_table *t, const struct map *by_revision, struct map *last)
+{
+    int rv = next_document(r);
+    if (rv)
+        return rv;
+    const struct pack_value *now = pack_at(r->value, 2), *before = pack_at(r->value, 3);
+    struct store_event e = {.revision = pack_get_u64(pack_at(r->value, 0)),
+                            .deleted = pack_get_u64(pack_at(r->value, 1)) != 0};
+    /* A current item that an event names carries the event's revision as its own. */
+    e.now = pack_get_u64(now) == IN_TREE ? item_ref(map_get(by_revision, slice_of(&e.revision, sizeof e.revision)))
+                                         : unpack_item(now);
+    if (!e.now)
+        return -EBADMSG;
+    if (pack_get_u64(before) == IN_WINDOW)
+        e.before = item_ref(map_get(last, item_key(e.now)));
+    else if (pack_len(before))
+        e.before = unpack_item(before);
+    map_put(last, item_key(e.now), e.now);
+    event_push(r->store, t, &e);
+    return 0;
+}
+
+static void index_by_revision(const struct store_table *t, struct map *by_revision)
+{
+    struct tree_iter it;
+    tree_iter_init(&it, t->root, SLICE_NONE);
+    for (struct store_item *i; (i = tree_iter_next(&it));)
+        map_put(by_revision, slice_of(&i->mod_revision, sizeof i->mod_revision), i);
+}
+
+static int read_table(struct source *r)
+{
+    int rv = next_document(r);
+    struct slice name = rv ? SLICE_NONE : pack_get_bin(pack_at(r->value, 0));
+    if (rv || !name.n)
+        return rv ? rv : -EBADMSG;
+    struct store_table *t = store_table(r->store, name);
+    uint64_t n_items = pack_get_u64(pack_at(r->value, 2)), n_events = pack_get_u64(pack_at(r->value, 3));
+    t->revision = pack_get_u64(pack_at(r->value, 1));
+    for (uint64_t i = 0; i < n_items && !rv; i++)
+        rv = read_item(r, t);
+    struct map by_revision, last;
+    map_init(&by_revision, 0);
+    map_init(&last, 0);
+    if (n_events)
+        index_by_revision(t, &by_revision);
+    for (uint64_t i = 0; i < n_events && !rv; i++)
+        rv = read_event(r, t, &by_revision, &last);
+    map_done(&by_revision);
+    map_done(&last);
+    return rv;
+}
+
+static int read_requests(struct source *r, uint64_t n)
+{
+    for (uint64_t i = 0; i < n;) {
+        int rv = next_document(r);
+        size_t got = rv ? 0 : pack_len(r->value);
+        if (rv || !got)
+            return rv ? rv : -EBADMSG;
+        for (size_t j = 0; j < got; j++, i++) {
+            const struct pack_value *pair = pack_at(r->value, j);
+            request_remember(r->store, pack_get_bin(pack_at(pair, 0)), pack_get_u64(pack_at(pair, 1)));
+        }
+    }
+    return 0;
+}
+
+static int read_all(struct source *r)
+{
+    struct store *s = r->store;
+    int rv = next_document(r);
+    if (rv || pack_get_u64(pack_at(r->value, 0)) != FORMAT)
+        return rv ? rv : -EBADMSG;
+    uint64_t head[7];
+    for (size_t i = 0; i < 7; i++)
+        head[i] = pack_get_u64(pack_at(r->value, i));
+    s->revision = head[1];
+    s->compacted = head[2];
+    s->hash = head[3];
+    s->time_ms = head[4];
+    for (uint64_t i = 0; i < head[5] && !rv; i++)
+        rv = read_table(r);
+    return rv ? rv : read_requests(r, head[6]);
+}
+
+/* Watchers keep their place by revision over a restore; sequence numbers are this replica's own. */
+static void remember_places(struct store *s)
+{
+    for (struct map_entry *e = map_first(&s->tables); e; e = map_next(&s->tables, e)) {
+        struct store_table *t = e->value;
+        list_each (node, &t->watches) {
+            struct store_watch *w = container_of(node, struct store_watch, link);
+            if (w->next == t->next_seq)
+                w->next = s->revision;
+            else if (w->next == t->first_seq)
+                w->next = s->compacted;
+            else
+                w->next = w->next > t->first_seq && w->next < t->next_seq ? event_at(t, w->next - 1)->revision : 0;
+        }
+    }
+}
+
+static void find_places(struct store *s)
+{
+    for (struct map_entry *e = map_first(&s->tables); e; e = map_next(&s->tables, e)) {
+        struct store_table *t = e->value;
+        t->dirty = true;
+        list_each (node, &t->watches) {
+            struct store_watch *w = container_of(node, struct store_watch, link);
+            w->next = w->next >= s->compacted ? event_seq_after(t, w->next) : UINT64_MAX; /* lost */
+        }
+    }
+}
+
+int store_restore(struct store *s, int (*read)(void *ctx, void *p, size_t n), void *ctx)
+{
+    struct source r = {.store = s, .read = read, .ctx = ctx};
+    remember_places(s);
+    store_reset(s);
+    int rv = read_all(&r);
+    mem_free(r.doc);
+    if (rv)
+        return rv == -ENODATA ? -EBADMSG : rv;
+    find_places(s);
+    return 0;
+}

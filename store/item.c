@@ -1,0 +1,53 @@
+#include "store/item.h"
+
+#include "base/buf.h"
+#include "base/mem.h"
+
+struct store_item *item_new(struct slice key, struct slice attrs, struct blob *value, unsigned type_len)
+{
+    struct store_item *i = mem_alloc(sizeof *i + key.n + attrs.n);
+    *i = (struct store_item){
+        .refs = 1, .type_len = type_len, .value = value, .key_len = (unsigned)key.n, .attrs_len = (unsigned)attrs.n};
+    memcpy(i->data, key.p, key.n);
+    if (attrs.n)
+        memcpy(i->data + key.n, attrs.p, attrs.n);
+    return i;
+}
+
+void item_unref(struct store_item *i)
+{
+    if (!i || --i->refs)
+        return;
+    blob_unref(i->value);
+    mem_free(i);
+}
+
+/* Layout of one attribute: kind, key length and value length (16 bits little-endian each), key, value. */
+enum { ATTR_HEAD = 5, ATTR_MAX = 0xffff };
+
+int attrs_add(struct buf *attrs, enum store_attr_kind kind, struct slice key, struct slice value)
+{
+    if (key.n > ATTR_MAX)
+        return 0;
+    if (value.n > ATTR_MAX)
+        value.n = ATTR_MAX;
+    unsigned char head[ATTR_HEAD] = {(unsigned char)kind, (unsigned char)(key.n & 0xff), (unsigned char)(key.n >> 8),
+                                     (unsigned char)(value.n & 0xff), (unsigned char)(value.n >> 8)};
+    buf_add(attrs, head, sizeof head);
+    buf_add_slice(attrs, key);
+    return buf_add_slice(attrs, value);
+}
+
+struct slice attrs_get(struct slice attrs, enum store_attr_kind kind, struct slice key)
+{
+    while (attrs.n >= ATTR_HEAD) {
+        const unsigned char *head = (const unsigned char *)attrs.p;
+        size_t klen = head[1] | (size_t)head[2] << 8, vlen = head[3] | (size_t)head[4] << 8;
+        if (attrs.n < ATTR_HEAD + klen + vlen)
+            break;
+        if (head[0] == (unsigned char)kind && slice_eq(slice_of(attrs.p + ATTR_HEAD, klen), key))
+            return slice_of(attrs.p + ATTR_HEAD + klen, vlen);
+        attrs = slice_from(attrs, ATTR_HEAD + klen + vlen);
+    }
+    return SLICE_NONE;
+}

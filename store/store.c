@@ -1,0 +1,216 @@
+#include "store/store.h"
+
+#include <errno.h>
+
+#include "base/hash.h"
+#include "base/mem.h"
+#include "store/internal.h"
+
+struct store *store_new(void)
+{
+    struct store *s = mem_new(struct store);
+    map_init(&s->tables, 0);
+    map_init(&s->requests, 0);
+    s->request_ring = mem_zalloc(STORE_REQUESTS_MAX * sizeof *s->request_ring);
+    s->reader = pack_reader_new();
+    return s;
+}
+
+static void table_clear(struct store_table *t)
+{
+    for (uint64_t seq = t->first_seq; seq < t->next_seq; seq++)
+        event_clear(event_at(t, seq));
+    t->first_seq = t->next_seq;
+    tree_unref(t->root);
+    t->root = NULL;
+}
+
+void store_reset(struct store *s)
+{
+    for (struct map_entry *e = map_first(&s->tables); e; e = map_next(&s->tables, e))
+        table_clear(e->value);
+    while (s->heap_n)
+        expiry_clear(s);
+    for (size_t i = 0; i < STORE_REQUESTS_MAX; i++) {
+        mem_free((char *)s->request_ring[i].p);
+        s->request_ring[i] = SLICE_NONE;
+    }
+    map_done(&s->requests);
+    s->request_next = 0;
+    s->revision = s->compacted = s->hash = s->time_ms = 0;
+    s->bytes = s->window_bytes = s->window_events = 0;
+}
+
+void store_free(struct store *s)
+{
+    if (!s)
+        return;
+    store_reset(s);
+    for (struct map_entry *e = map_first(&s->tables); e; e = map_next(&s->tables, e)) {
+        struct store_table *t = e->value;
+        mem_free(t->events);
+        mem_free((char *)t->name.p);
+        mem_free(t);
+    }
+    map_done(&s->tables);
+    mem_free(s->request_ring);
+    mem_free(s->heap);
+    pack_reader_free(s->reader);
+    mem_free(s);
+}
+
+uint64_t store_revision(const struct store *s)
+{
+    return s->revision;
+}
+
+uint64_t store_compacted(const struct store *s)
+{
+    return s->compacted;
+}
+
+uint64_t store_hash(const struct store *s)
+{
+    return s->hash;
+}
+
+uint64_t store_time_ms(const struct store *s)
+{
+    return s->time_ms;
+}
+
+size_t store_bytes(const struct store *s)
+{
+    return s->bytes;
+}
+
+size_t store_window_bytes(const struct store *s)
+{
+    return s->window_bytes;
+}
+
+size_t store_window_events(const struct store *s)
+{
+    return s->window_events;
+}
+
+struct store_table *store_table(struct store *s, struct slice name)
+{
+    struct store_table *t = map_get(&s->tables, name);
+    if (t)
+        return t;
+    t = mem_new(struct store_table);
+    t->name = slice_of(mem_strndup(name.p, name.n), name.n);
+    list_init(&t->watches);
+    map_put(&s->tables, name, t);
+    return t;
+}
+
+struct slice store_table_name(const struct store_table *t)
+{
+    return t->name;
+}
+
+struct store_table *store_table_at(const struct store *s, size_t i)
+{
+    return i < s->tables.used ? s->tables.entries[i].value : NULL; /* tables are never removed: no holes */
+}
+
+struct store_item *store_get(const struct store_table *t, struct slice key)
+{
+    return tree_get(t->root, key);
+}
+
+struct tree_node *store_root(const struct store_table *t)
+{
+    return t->root;
+}
+
+uint64_t store_table_revision(const struct store_table *t)
+{
+    return t->revision;
+}
+
+int store_root_at(const struct store *s, const struct store_table *t, uint64_t revision, struct tree_node **ret)
+{
+    if (revision > s->revision)
+        return -EAGAIN;
+    if (revision < s->compacted)
+        return -ESTALE;
+    struct tree_node *root = tree_ref(t->root);
+    /* Undo, newest first, what came later: the tree shares all that did not change. */
+    for (uint64_t seq = t->next_seq; seq > t->first_seq && event_at(t, seq - 1)->revision > revision; seq--) {
+        const struct store_event *e = event_at(t, seq - 1);
+        item_unref(e->before ? tree_put(&root, item_ref(e->before)) : tree_del(&root, item_key(e->now)));
+    }
+    *ret = root;
+    return 0;
+}
+
+/* ---- request ids ---- */
+
+void request_remember(struct store *s, struct slice id, uint64_t revision)
+{
+    if (id.n == 0)
+        return;
+    struct slice *slot = &s->request_ring[s->request_next++ % STORE_REQUESTS_MAX];
+    if (slot->p) {
+        map_del(&s->requests, *slot);
+        mem_free((char *)slot->p);
+    }
+    *slot = slice_of(mem_strndup(id.p, id.n), id.n);
+    map_put(&s->requests, id, (void *)(uintptr_t)(revision + 1));
+}
+
+/* ---- expiry heap ---- */
+
+static bool expires_before(const struct expiry *a, const struct expiry *b)
+{
+    return a->due_ms != b->due_ms ? a->due_ms < b->due_ms : a->mod_revision < b->mod_revision;
+}
+
+static void heap_swap(struct store *s, size_t a, size_t b)
+{
+    struct expiry t = s->heap[a];
+    s->heap[a] = s->heap[b];
+    s->heap[b] = t;
+}
+
+void expiry_push(struct store *s, struct store_table *t, struct store_item *item)
+{
+    if (s->heap_n == s->heap_cap) {
+        size_t cap = s->heap_cap ? s->heap_cap * 2 : 64;
+        struct expiry *heap = mem_alloc(cap * sizeof *heap);
+        if (s->heap_n)
+            memcpy(heap, s->heap, s->heap_n * sizeof *heap);
+        mem_free(s->heap);
+        s->heap = heap;
+        s->heap_cap = cap;
+    }
+    size_t i = s->heap_n++;
+    s->heap[i] = (struct expiry){item->expires_ms, item->mod_revision, t, item_ref(item)};
+    for (; i && expires_before(&s->heap[i], &s->heap[(i - 1) / 2]); i = (i - 1) / 2)
+        heap_swap(s, i, (i - 1) / 2);
+}
+
+/* Drops the earliest. */
+void expiry_clear(struct store *s)
+{
+    item_unref(s->heap[0].item);
+    s->heap[0] = s->heap[--s->heap_n];
+    for (size_t i = 0;;) {
+        size_t least = i;
+        for (size_t child = 2 * i + 1; child <= 2 * i + 2 && child < s->heap_n; child++)
+            if (expires_before(&s->heap[child], &s->heap[least]))
+                least = child;
+        if (least == i)
+            return;
+        heap_swap(s, i, least);
+        i = least;
+    }
+}
+
+bool store_expiry_due(const struct store *s, uint64_t time_ms)
+{
+    return s->heap_n && s->heap[0].due_ms <= time_ms;
+}
