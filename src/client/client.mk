@@ -1,1 +1,2 @@
-# sources of src/client
+libpintle_a_SOURCES += \
+  src/client/client.c src/client/client.h
