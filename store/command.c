@@ -3,12 +3,11 @@
  *   [2, time_ms, revision]      compaction
  *   [3, time_ms]                expiry */
 #include <errno.h>
-#include <stdio.h>
 
 #include "base/hash.h"
 #include "store/internal.h"
 
-enum { CMD_TXN = 1, CMD_COMPACT = 2, CMD_EXPIRE = 3, OP_FIELDS = 10, REQUEST_ID_MAX = 64, RV_TEXT_MAX = 48 };
+enum { CMD_TXN = 1, CMD_COMPACT = 2, CMD_EXPIRE = 3, OP_FIELDS = 10, REQUEST_ID_MAX = 64 };
 
 static void encode_op(struct buf *out, const struct store_op *op)
 {
@@ -88,20 +87,6 @@ static int check_op(struct store *s, const struct store_op *op, uint64_t *curren
     }
 }
 
-/* value with `"resourceVersion":"N",` put into the hole. */
-static struct blob *fill_revision(struct slice value, uint32_t hole, uint64_t revision)
-{
-    char text[RV_TEXT_MAX];
-    int n = snprintf(text, sizeof text, "\"resourceVersion\":\"%lu\",", revision);
-    struct blob *b = blob_new(value.n + (size_t)n);
-    if (!b)
-        return NULL;
-    memcpy(b->bytes, value.p, hole);
-    memcpy(b->bytes + hole, text, (size_t)n);
-    memcpy(b->bytes + hole + n, value.p + hole, value.n - hole);
-    return b;
-}
-
 static void chain_hash(struct store *s, const struct store_table *t, struct slice key, struct slice value)
 {
     s->hash = hash64(t->name, s->hash + s->revision);
@@ -121,10 +106,10 @@ static void record(struct store *s, struct store_table *t, struct store_item *no
     event_push(s, t, &(struct store_event){s->revision, item_ref(now), before, deleted});
 }
 
-static int put(struct store *s, const struct store_op *op)
+static int put(struct store *s, const struct store_op *op, struct store_item **ret)
 {
     struct store_table *t = store_table(s, op->table);
-    struct blob *value = fill_revision(op->value, op->hole, s->revision + 1);
+    struct blob *value = item_fill_revision(op->value, op->hole, s->revision + 1);
     if (!value)
         return -ENOMEM;
     struct store_item *item = item_new(op->key, op->attrs, value, op->type_len);
@@ -138,45 +123,23 @@ static int put(struct store *s, const struct store_op *op)
     if (item->expires_ms)
         expiry_push(s, t, item);
     record(s, t, item, before, false);
-    item_unref(item);
+    item_unref(item); /* the tree has it */
+    *ret = item;
     return 0;
 }
 
-/* The last state of a deleted object, carrying the deletion's revision. */
-static struct store_item *tombstone(const struct store_item *last, uint64_t revision)
-{
-    static const char member[] = "\"resourceVersion\":\"";
-    struct slice old = blob_slice(last->value);
-    const char *at = memmem(old.p, old.n, member, sizeof member - 1);
-    struct blob *value = NULL;
-    if (at) {
-        size_t hole = (size_t)(at - old.p);
-        const char *end = memchr(at + sizeof member - 1, ',', old.n - hole - (sizeof member - 1));
-        size_t rest = (size_t)(end + 1 - old.p);
-        struct buf bare = BUF_INIT(old.n);
-        if (!buf_add(&bare, old.p, hole) && !buf_add(&bare, old.p + rest, old.n - rest))
-            value = fill_revision(buf_slice(&bare), (uint32_t)hole, revision);
-        buf_done(&bare);
-    }
-    if (!value)
-        value = blob_ref(last->value);
-    struct store_item *item = item_new(item_key(last), item_attrs(last), value, last->type_len);
-    item->create_revision = last->create_revision;
-    item->mod_revision = revision;
-    return item;
-}
-
-static void delete_item(struct store *s, struct store_table *t, struct slice key)
+static struct store_item *delete_item(struct store *s, struct store_table *t, struct slice key)
 {
     struct store_item *before = tree_del(&t->root, key);
     if (!before)
-        return;
+        return NULL;
     s->revision++;
     s->bytes -= item_bytes(before);
     chain_hash(s, t, item_key(before), SLICE_NONE);
-    struct store_item *last = tombstone(before, s->revision);
+    struct store_item *last = item_at_revision(before, s->revision);
     record(s, t, last, before, true);
-    item_unref(last);
+    item_unref(last); /* the event has it */
+    return last;
 }
 
 static bool seen_before(struct store *s, struct slice id, struct store_result *ret)
@@ -207,9 +170,9 @@ static void apply_txn(struct store *s, const struct pack_value *cmd, struct stor
     for (size_t i = 0; i < pack_len(ops) && !ret->err; i++) {
         decode_op(pack_at(ops, i), &op);
         if (op.kind == STORE_PUT)
-            ret->err = put(s, &op);
+            ret->err = put(s, &op, &ret->item);
         else if (op.kind == STORE_DELETE)
-            delete_item(s, store_table(s, op.table), op.key);
+            ret->item = delete_item(s, store_table(s, op.table), op.key);
     }
     ret->revision = s->revision;
     if (!ret->err)

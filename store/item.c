@@ -1,5 +1,7 @@
 #include "store/item.h"
 
+#include <stdio.h>
+
 #include "base/buf.h"
 #include "base/mem.h"
 
@@ -50,4 +52,42 @@ struct slice attrs_get(struct slice attrs, enum store_attr_kind kind, struct sli
         attrs = slice_from(attrs, ATTR_HEAD + klen + vlen);
     }
     return SLICE_NONE;
+}
+
+enum { RV_TEXT_MAX = 48 };
+
+struct blob *item_fill_revision(struct slice value, uint32_t hole, uint64_t revision)
+{
+    char text[RV_TEXT_MAX];
+    int n = snprintf(text, sizeof text, "\"resourceVersion\":\"%lu\",", revision);
+    struct blob *b = blob_new(value.n + (size_t)n);
+    if (!b)
+        return NULL;
+    memcpy(b->bytes, value.p, hole);
+    memcpy(b->bytes + hole, text, (size_t)n);
+    memcpy(b->bytes + hole + n, value.p + hole, value.n - hole);
+    return b;
+}
+
+struct store_item *item_at_revision(const struct store_item *last, uint64_t revision)
+{
+    static const char member[] = "\"resourceVersion\":\"";
+    struct slice old = blob_slice(last->value);
+    const char *at = memmem(old.p, old.n, member, sizeof member - 1);
+    struct blob *value = NULL;
+    if (at) {
+        size_t hole = (size_t)(at - old.p);
+        const char *end = memchr(at + sizeof member - 1, ',', old.n - hole - (sizeof member - 1));
+        size_t rest = (size_t)(end + 1 - old.p);
+        struct buf bare = BUF_INIT(old.n);
+        if (!buf_add(&bare, old.p, hole) && !buf_add(&bare, old.p + rest, old.n - rest))
+            value = item_fill_revision(buf_slice(&bare), (uint32_t)hole, revision);
+        buf_done(&bare);
+    }
+    if (!value)
+        value = blob_ref(last->value);
+    struct store_item *item = item_new(item_key(last), item_attrs(last), value, last->type_len);
+    item->create_revision = last->create_revision;
+    item->mod_revision = revision;
+    return item;
 }

@@ -44,6 +44,11 @@ static inline struct store_item *item_ref(struct store_item *i)
 /* NULL is fine. */
 void item_unref(struct store_item *i);
 
+/* value with `"resourceVersion":"N",` put in at hole (≤ value.n), or NULL when memory is short. */
+struct blob *item_fill_revision(struct slice value, uint32_t hole, uint64_t revision);
+/* A copy of an item whose JSON carries another revision: the last state of a deleted object has the deletion's. */
+struct store_item *item_at_revision(const struct store_item *last, uint64_t revision);
+
 struct buf;
 /* Appends one attribute; keys and values are at most 64 KiB - 1 bytes long (longer values are cut). */
 int attrs_add(struct buf *attrs, enum store_attr_kind kind, struct slice key, struct slice value);

@@ -29,8 +29,10 @@ static void apply(void *ctx, uint64_t index, struct slice command, struct raft_p
     struct store_result result;
     (void)index;
     store_apply(r->store, command, &result);
-    if (proposal && proposal->done == txn_done)
+    if (proposal && proposal->done == txn_done) {
         container_of(proposal, struct replica_txn, proposal)->result = result;
+        item_ref(result.item);
+    }
 }
 
 static void applied(void *ctx, uint64_t index)
@@ -212,7 +214,9 @@ uint64_t replica_time_ms(const struct replica *r)
 static void txn_done(struct raft_proposal *p, int err)
 {
     struct replica_txn *t = container_of(p, struct replica_txn, proposal);
+    struct store_item *item = t->result.item; /* t may be gone after done */
     t->done(t, err);
+    item_unref(item);
 }
 
 void replica_txn(struct replica *r, const struct store_txn *txn, struct replica_txn *t)

@@ -144,6 +144,8 @@ void store_watch_stop(struct store_watch *w);
 /* The next event, valid until control returns to the loop; NULL when there is none yet, with *ret_lost set when the
  * cursor fell out of the window (then stop). */
 const struct store_event *store_watch_next(struct store *s, struct store_watch *w, bool *ret_lost);
+/* The sequence number that the next event of the table will get: a watcher whose next is this has seen all. */
+uint64_t store_watch_newest(const struct store_table *t);
 /* Notifies the watchers of tables that changed since the last call. To be called once after each batch of applies. */
 void store_notify(struct store *s);
 

@@ -108,6 +108,11 @@ const struct store_event *store_watch_next(struct store *s, struct store_watch *
     return event_at(t, w->next++);
 }
 
+uint64_t store_watch_newest(const struct store_table *t)
+{
+    return t->next_seq;
+}
+
 static void notify_table(struct store_table *t)
 {
     /* A watcher may stop itself, or another, or start new ones while it is told: walk a private list. */

@@ -1,7 +1,12 @@
-# One cmocka program a module: tests/unit/test_<module>.c.
-UNIT_TESTS = \
-  tests/unit/test_base \
-  tests/unit/test_store
+# One cmocka program a module: tests/unit/test_<module>.c. One line each, so that changes merge.
+UNIT_TESTS =
+UNIT_TESTS += tests/unit/test_base
+UNIT_TESTS += tests/unit/test_store
+UNIT_TESTS += tests/unit/test_loop_uv
+UNIT_TESTS += tests/unit/test_loop_sim
 
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
+
+tests_unit_test_loop_uv_SOURCES = tests/unit/test_loop_uv.c tests/unit/loop_common.c tests/unit/loop_common.h
+tests_unit_test_loop_sim_SOURCES = tests/unit/test_loop_sim.c tests/unit/loop_common.c tests/unit/loop_common.h

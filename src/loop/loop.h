@@ -35,6 +35,9 @@ uint64_t loop_random_below(struct loop *l, uint64_t bound);
 struct log *loop_log(struct loop *l);
 /* True in the simulator; only for leaving out what cannot be simulated, such as TLS handshakes. */
 bool loop_is_sim(const struct loop *l);
+/* True between sim_kill and sim_start: nothing that was queued here will run or be done any more, so owners that free
+ * their objects now free their queued work too. Never true in the real world. */
+bool loop_is_dead(const struct loop *l);
 
 /* ---- timers: the struct belongs to the caller and must outlive its being armed ---- */
 

@@ -28,7 +28,9 @@ uint64_t sim_random(struct sim *s, uint64_t bound);
 /* A hash of everything that happened so far: equal for equal seeds, or something is not deterministic. */
 uint64_t sim_trace_hash(const struct sim *s);
 
-/* crash: the machine dies (peers see silence, unsynced writes may be lost); otherwise the process is killed (peers see
+/* Work that was under way on the host's pool threads may have run in part: its run() is called then, its file
+ * operations fail from some point on, and its done() is not called.
+ * crash: the machine dies (peers see silence, unsynced writes may be lost); otherwise the process is killed (peers see
  * a reset, what was written stays). */
 void sim_kill(struct sim *s, struct loop *host, bool crash);
 void sim_start(struct sim *s, struct loop *host);
