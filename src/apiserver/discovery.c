@@ -1,0 +1,280 @@
+/* Discovery: what resources there are, in the legacy form (APIVersions, APIGroupList, APIResourceList) and the aggregated
+ * one (APIGroupDiscoveryList of apidiscovery.k8s.io/v2). Documents are encoded at their first use and kept. */
+#include "apiserver/internal.h"
+#include "base/hash.h"
+#include "base/mem.h"
+
+static const char aggregated_type[] = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+
+static struct json *text_array(struct arena *a, const char *const *texts)
+{
+    struct json *v = json_new_array(a);
+    for (; texts && *texts; texts++)
+        json_append(v, json_new_str(a, *texts));
+    return v;
+}
+
+static struct json *verbs_json(struct arena *a, unsigned verbs)
+{
+    const char *names[8];
+    size_t n = verb_names(verbs, names);
+    struct json *v = json_new_array(a);
+    for (size_t i = 0; i < n; i++)
+        json_append(v, json_new_str(a, names[i]));
+    return v;
+}
+
+static struct json *document(struct arena *a, const char *kind, const char *api_version)
+{
+    struct json *v = json_new_object(a);
+    json_set_str(a, v, "kind", json_new_str(a, kind));
+    json_set_str(a, v, "apiVersion", json_new_str(a, api_version));
+    return v;
+}
+
+/* ---- aggregated ---- */
+
+/* Empty where equal to what encloses it. */
+static struct json *response_kind(struct arena *a, const struct resource *res, const char *group, const char *version,
+                                  const char *kind)
+{
+    struct json *v = json_new_object(a);
+    bool same = !strcmp(group, res->group) && !strcmp(version, res->version);
+    json_set_str(a, v, "group", json_new_str(a, same ? "" : group));
+    json_set_str(a, v, "version", json_new_str(a, same ? "" : version));
+    json_set_str(a, v, "kind", json_new_str(a, kind));
+    return v;
+}
+
+static struct json *aggregated_resource(struct arena *a, const struct resource *res)
+{
+    struct json *v = json_new_object(a);
+    json_set_str(a, v, "resource", json_new_str(a, res->plural));
+    json_set_str(a, v, "responseKind", response_kind(a, res, res->group, res->version, res->kind));
+    json_set_str(a, v, "scope", json_new_str(a, res->namespaced ? "Namespaced" : "Cluster"));
+    json_set_str(a, v, "singularResource", json_new_str(a, res->singular));
+    json_set_str(a, v, "verbs", verbs_json(a, res->verbs));
+    if (res->short_names && *res->short_names)
+        json_set_str(a, v, "shortNames", text_array(a, res->short_names));
+    if (res->categories && *res->categories)
+        json_set_str(a, v, "categories", text_array(a, res->categories));
+    struct json *subs = res->n_subs ? json_new_array(a) : NULL;
+    for (size_t i = 0; i < res->n_subs; i++) {
+        const struct resource_sub *sub = &res->subs[i];
+        struct json *s = json_new_object(a);
+        json_set_str(a, s, "subresource", json_new_str(a, sub->name));
+        json_set_str(a, s, "responseKind", response_kind(a, res, sub->group, sub->version, sub->kind));
+        json_set_str(a, s, "verbs", verbs_json(a, sub->verbs));
+        json_append(subs, s);
+    }
+    if (subs)
+        json_set_str(a, v, "subresources", subs);
+    return v;
+}
+
+static struct json *aggregated_group(struct arena *a, const struct api_group *g)
+{
+    struct json *v = json_new_object(a), *meta = json_new_object(a), *versions = json_new_array(a);
+    if (g->name[0])
+        json_set_str(a, meta, "name", json_new_str(a, g->name));
+    json_set_str(a, meta, "creationTimestamp", json_new_null(a));
+    json_set_str(a, v, "metadata", meta);
+    for (const char *const *version = g->versions; *version; version++) {
+        struct json *one = json_new_object(a), *resources = json_new_array(a);
+        json_set_str(a, one, "version", json_new_str(a, *version));
+        for (size_t i = 0; i < resource_count(); i++) {
+            const struct resource *res = resource_at(i);
+            if (!strcmp(res->group, g->name) && !strcmp(res->version, *version))
+                json_append(resources, aggregated_resource(a, res));
+        }
+        json_set_str(a, one, "resources", resources);
+        json_set_str(a, one, "freshness", json_new_str(a, "Current"));
+        json_append(versions, one);
+    }
+    json_set_str(a, v, "versions", versions);
+    return v;
+}
+
+static struct json *aggregated(struct arena *a, bool core)
+{
+    struct json *v = document(a, "APIGroupDiscoveryList", "apidiscovery.k8s.io/v2"), *items = json_new_array(a);
+    json_set_str(a, v, "metadata", json_new_object(a));
+    for (size_t i = 0; i < api_group_count(); i++)
+        if ((api_group_at(i)->name[0] == '\0') == core)
+            json_append(items, aggregated_group(a, api_group_at(i)));
+    json_set_str(a, v, "items", items);
+    return v;
+}
+
+/* ---- legacy ---- */
+
+static struct json *api_versions(struct arena *a)
+{
+    struct json *v = json_new_object(a), *versions = json_new_array(a);
+    json_set_str(a, v, "kind", json_new_str(a, "APIVersions"));
+    json_append(versions, json_new_str(a, "v1"));
+    json_set_str(a, v, "versions", versions);
+    json_set_str(a, v, "serverAddressByClientCIDRs", json_new_array(a));
+    return v;
+}
+
+static struct json *group_version(struct arena *a, const char *group, const char *version)
+{
+    struct json *v = json_new_object(a);
+    json_set_str(a, v, "groupVersion", json_new_printf(a, "%s/%s", group, version));
+    json_set_str(a, v, "version", json_new_str(a, version));
+    return v;
+}
+
+static void fill_group(struct arena *a, struct json *v, const struct api_group *g)
+{
+    struct json *versions = json_new_array(a);
+    json_set_str(a, v, "name", json_new_str(a, g->name));
+    for (const char *const *version = g->versions; *version; version++)
+        json_append(versions, group_version(a, g->name, *version));
+    json_set_str(a, v, "versions", versions);
+    json_set_str(a, v, "preferredVersion", group_version(a, g->name, g->versions[0]));
+}
+
+static struct json *api_group_list(struct arena *a)
+{
+    struct json *v = document(a, "APIGroupList", "v1"), *groups = json_new_array(a);
+    for (size_t i = 0; i < api_group_count(); i++) {
+        struct json *g = json_new_object(a);
+        if (!api_group_at(i)->name[0])
+            continue;
+        fill_group(a, g, api_group_at(i));
+        json_append(groups, g);
+    }
+    json_set_str(a, v, "groups", groups);
+    return v;
+}
+
+static struct json *legacy_resource(struct arena *a, const struct resource *res, const struct resource_sub *sub)
+{
+    struct json *v = json_new_object(a);
+    const char *group = sub ? sub->group : res->group, *version = sub ? sub->version : res->version;
+    json_set_str(a, v, "name", sub ? json_new_printf(a, "%s/%s", res->plural, sub->name) : json_new_str(a, res->plural));
+    json_set_str(a, v, "singularName", json_new_str(a, sub ? "" : res->singular));
+    json_set_str(a, v, "namespaced", json_new_bool(a, res->namespaced));
+    if (strcmp(group, res->group) || strcmp(version, res->version)) {
+        json_set_str(a, v, "group", json_new_str(a, group));
+        json_set_str(a, v, "version", json_new_str(a, version));
+    }
+    json_set_str(a, v, "kind", json_new_str(a, sub ? sub->kind : res->kind));
+    json_set_str(a, v, "verbs", verbs_json(a, sub ? sub->verbs : res->verbs));
+    if (!sub && res->short_names && *res->short_names)
+        json_set_str(a, v, "shortNames", text_array(a, res->short_names));
+    if (!sub && res->categories && *res->categories)
+        json_set_str(a, v, "categories", text_array(a, res->categories));
+    if (!sub && res->storage_hash && res->storage_hash[0])
+        json_set_str(a, v, "storageVersionHash", json_new_str(a, res->storage_hash));
+    return v;
+}
+
+static struct json *api_resource_list(struct arena *a, struct slice group, struct slice version)
+{
+    struct json *v = document(a, "APIResourceList", "v1"), *resources = json_new_array(a);
+    size_t found = 0;
+    json_set_str(a, v, "groupVersion",
+                 json_new_printf(a, "%" SLICE_FMT "%s%" SLICE_FMT, SLICE_ARG(group), group.n ? "/" : "", SLICE_ARG(version)));
+    for (size_t i = 0; i < resource_count(); i++) {
+        const struct resource *res = resource_at(i);
+        if (!slice_eq_str(group, res->group) || !slice_eq_str(version, res->version))
+            continue;
+        found++;
+        json_append(resources, legacy_resource(a, res, NULL));
+        for (size_t j = 0; j < res->n_subs; j++)
+            json_append(resources, legacy_resource(a, res, &res->subs[j]));
+    }
+    json_set_str(a, v, "resources", resources);
+    return found ? v : NULL;
+}
+
+/* ---- serving ---- */
+
+struct encoded {
+    struct blob *body;
+    char etag[20]; /* quoted */
+};
+
+static struct encoded *keep(struct api *api, struct slice key, const struct json *v)
+{
+    struct buf out = BUF_INIT(4 << 20);
+    struct encoded *e = NULL;
+    if (v && !json_write(&out, v) && !buf_add_char(&out, '\n')) {
+        e = mem_new(struct encoded);
+        e->body = blob_copy(buf_slice(&out));
+        snprintf(e->etag, sizeof e->etag, "\"%016lX\"", hash64(buf_slice(&out), 1));
+    }
+    buf_done(&out);
+    if (e && !e->body) {
+        mem_free(e);
+        return NULL;
+    }
+    if (e)
+        map_put(&api->documents, key, e);
+    return e;
+}
+
+static struct json *build(struct api_request *r, bool wants_aggregated)
+{
+    switch (r->route) {
+    case ROUTE_API_VERSIONS:
+        return wants_aggregated ? aggregated(r->arena, true) : api_versions(r->arena);
+    case ROUTE_API_GROUPS:
+        return wants_aggregated ? aggregated(r->arena, false) : api_group_list(r->arena);
+    case ROUTE_API_GROUP: {
+        struct json *v = document(r->arena, "APIGroup", "v1");
+        fill_group(r->arena, v, api_group_find(r->group));
+        return v;
+    }
+    default:
+        return api_resource_list(r->arena, r->group, r->version);
+    }
+}
+
+/* Whether the aggregated form is asked for before any plain one. */
+static bool prefers_aggregated(const struct api_request *r)
+{
+    struct slice rest = r->accept, one;
+    if (r->route != ROUTE_API_VERSIONS && r->route != ROUTE_API_GROUPS)
+        return false;
+    while (rest.n) {
+        slice_cut(rest, ',', &one, &rest);
+        one = slice_trim(one);
+        bool json = slice_starts(one, SLICE("application/json"));
+        if (json && memmem(one.p, one.n, "as=APIGroupDiscoveryList", 24) && memmem(one.p, one.n, "v=v2", 4) &&
+            !memmem(one.p, one.n, "v=v2beta1", 9))
+            return true;
+        if (slice_eq_str(one, "application/json") || slice_eq_str(one, "*/*"))
+            return false;
+    }
+    return false;
+}
+
+void api_discovery(struct api_request *r)
+{
+    bool wants_aggregated = prefers_aggregated(r);
+    const char *key = arena_printf(r->arena, "%d %d %" SLICE_FMT "/%" SLICE_FMT, (int)r->route, wants_aggregated,
+                                   SLICE_ARG(r->group), SLICE_ARG(r->version));
+    struct encoded *e = map_get(&r->api->documents, slice_str(key));
+    if (!e)
+        e = keep(r->api, slice_str(key), build(r, wants_aggregated));
+    if (!e) {
+        api_reply_error(r, 404, "the server could not find the requested resource");
+        return;
+    }
+    struct slice seen = r->http ? http_request_header(r->http, "if-none-match") : SLICE_NONE;
+    bool unchanged = slice_eq_str(seen, e->etag);
+    struct http_header headers[] = {
+        {SLICE("content-type"), slice_str(wants_aggregated ? aggregated_type : "application/json")},
+        {SLICE("etag"), slice_str(e->etag)},
+        {SLICE("vary"), SLICE("Accept")},
+        {SLICE("cache-control"), SLICE("public")},
+    };
+    struct chunk body = chunk_part(e->body, 0, unchanged ? 0 : e->body->n);
+    api_account(r, unchanged ? 304 : 200);
+    r->replied = true;
+    r->responder->reply(r, unchanged ? 304 : 200, headers, sizeof headers / sizeof *headers, &body, 1);
+}

@@ -1,0 +1,80 @@
+#include "apiserver/filter.h"
+
+#include "object/meta.h"
+
+int api_filter_parse(struct api_request *r, struct api_filter *f, struct status *st)
+{
+    *f = (struct api_filter){0};
+    int rv = selector_parse_labels(r->arena, r->options.label_selector, &f->labels, st);
+    if (!rv)
+        rv = selector_parse_fields(r->arena, r->res, r->options.field_selector, &f->fields, st);
+    if (rv)
+        return rv;
+    struct slice ns = r->res->namespaced ? r->ns : SLICE_NONE;
+    struct slice wanted_ns = selector_exact(&f->fields, SLICE("metadata.namespace"));
+    struct slice name = r->name.n ? r->name : selector_exact(&f->fields, SLICE("metadata.name"));
+    if (!ns.n && wanted_ns.n && r->res->namespaced)
+        ns = wanted_ns;
+    if (ns.n)
+        f->prefix = slice_str(arena_printf(r->arena, "%" SLICE_FMT "/", SLICE_ARG(ns)));
+    if (name.n && (ns.n || !r->res->namespaced))
+        f->only = slice_str(arena_printf(r->arena, "%" SLICE_FMT "%" SLICE_FMT, SLICE_ARG(f->prefix), SLICE_ARG(name)));
+    return 0;
+}
+
+/* The value a term looks at; p is NULL when the object has no such label. */
+static struct slice term_value(const struct store_item *item, struct slice key, bool fields)
+{
+    struct slice ns, name, whole = item_key(item);
+    if (!fields)
+        return attrs_get(item_attrs(item), STORE_ATTR_LABEL, key);
+    if (!slice_cut(whole, '/', &ns, &name)) {
+        name = whole;
+        ns = SLICE("");
+    }
+    if (slice_eq_str(key, "metadata.name"))
+        return name;
+    if (slice_eq_str(key, "metadata.namespace"))
+        return ns;
+    return attrs_get(item_attrs(item), STORE_ATTR_FIELD, key);
+}
+
+static bool match(const struct selector *s, const struct store_item *item, bool fields)
+{
+    if (s->nothing)
+        return false;
+    for (size_t i = 0; i < s->n; i++) {
+        struct selector one = {.terms = &s->terms[i], .n = 1};
+        struct attribute attribute = {s->terms[i].key, term_value(item, s->terms[i].key, fields)};
+        if (!selector_matches_attributes(&one, &attribute, attribute.value.p != NULL, fields))
+            return false;
+    }
+    return true;
+}
+
+bool api_filter_match(const struct api_filter *f, const struct store_item *item)
+{
+    if (!item || !slice_starts(item_key(item), f->prefix))
+        return false;
+    if (f->only.p && !slice_eq(item_key(item), f->only))
+        return false;
+    return match(&f->labels, item, false) && match(&f->fields, item, true);
+}
+
+bool api_filter_selects(const struct api_filter *f)
+{
+    return f->labels.n || f->fields.n || f->labels.nothing || f->fields.nothing;
+}
+
+int api_attrs(struct arena *a, const struct resource *res, const struct json *obj, struct buf *ret)
+{
+    json_each (label, meta_labels(obj))
+        attrs_add(ret, STORE_ATTR_LABEL, label->key, json_string(label));
+    for (size_t i = 0; i < res->n_selectable; i++) {
+        struct slice label = slice_str(res->selectable[i].label);
+        struct slice value = selector_field_value(a, res, obj, label);
+        if (value.p)
+            attrs_add(ret, STORE_ATTR_FIELD, label, value);
+    }
+    return buf_error(ret);
+}

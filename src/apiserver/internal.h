@@ -1,0 +1,99 @@
+/* What the files of the API server share; nobody else includes this. */
+#ifndef PINTLE_APISERVER_INTERNAL_H
+#define PINTLE_APISERVER_INTERNAL_H
+
+#include "apiserver/api.h"
+#include "apiserver/request.h"
+
+enum {
+    API_BARRIER_MS = 5000,       /* a linearizable read waits this long for the leader */
+    API_TXN_RETRIES = 8,         /* a patch is computed anew this often when others write the same object */
+    API_LIST_BATCH = 256 << 10,  /* bytes of a list queued at a time */
+    API_RETRY_SECONDS = 1,       /* Retry-After while there is no leader */
+};
+
+struct api_listener {
+    struct http_server *server;
+    struct api_listener *next;
+};
+
+struct api_authz;      /* authz.c: RBAC and Node authorizer fed from the store */
+struct api_forward;    /* forward.c: connections to the other replicas */
+struct api_nodes;      /* nodeproxy.c: connections to agents */
+
+struct api {
+    struct loop *loop;
+    struct api_options o;
+    struct store *store;
+    struct api_listener *listeners;
+    struct list streams;         /* api_request.link: watches and streamed lists */
+    struct replica_listener role;
+    struct api_authz *authz;
+    struct api_forward *forward;
+    struct api_nodes *nodes;
+    struct api_bootstrap *bootstrap;
+    uint64_t instance;           /* random, for request ids */
+    uint64_t next_request;
+    size_t inflight;
+    bool draining;
+    uint64_t started;
+    /* metrics */
+    struct metric_family *m_requests, *m_seconds;
+    struct metric *m_inflight, *m_watches;
+    /* discovery documents, encoded once */
+    struct map documents;
+};
+
+/* The table of a resource's objects. */
+struct store_table *api_table(struct api *api, const struct resource *res);
+/* "ns/name" or "name". */
+struct slice api_key(struct api_request *r, struct slice ns, struct slice name);
+/* Counts an answer in the metrics. */
+void api_account(struct api_request *r, int code);
+
+/* ---- pipeline.c ---- */
+/* Routes, authorizes and runs r, whose user, method, path, query and body are set. */
+void api_run(struct api_request *r);
+/* Runs next(r, err) once the local state is linearizable. */
+void api_barrier(struct api_request *r, void (*next)(struct api_request *r, int err));
+/* Runs next(r, 0) once the local state has reached a revision; answers 504 itself when it does not come. */
+void api_wait_revision(struct api_request *r, uint64_t revision, void (*next)(struct api_request *r, int err));
+/* Answers err (negative errno) of a barrier, a transaction or a forward. */
+void api_reply_errno(struct api_request *r, int err, const char *what);
+
+/* ---- handlers ---- */
+void api_discovery(struct api_request *r);
+void api_get(struct api_request *r);
+void api_list(struct api_request *r);
+void api_watch(struct api_request *r);
+void api_create(struct api_request *r);
+void api_update(struct api_request *r);
+void api_patch(struct api_request *r);
+void api_delete(struct api_request *r);
+void api_delete_collection(struct api_request *r);
+/* Subresources that are no plain read or write of the object; false when r is none of them. */
+bool api_special(struct api_request *r);
+/* Passes r on to the leader. */
+void api_forward(struct api_request *r);
+
+/* ---- convert.c ---- */
+/* An object stored in another version, as res has it. Changes obj; NULL when memory is short. */
+struct json *api_convert(struct arena *a, const struct resource *to, struct json *obj);
+
+/* ---- authz.c ---- */
+struct api_authz *api_authz_new(struct api *api);
+void api_authz_free(struct api_authz *z);
+/* Whether r->user may do what r asks; sets *st to 403 with Kubernetes' wording when not. */
+bool api_authorize(struct api_request *r, struct status *st);
+
+/* ---- forward.c, nodeproxy.c, bootstrap.c ---- */
+struct api_forward *api_forward_new(struct api *api);
+void api_forward_free(struct api_forward *f);
+struct api_nodes *api_nodes_new(struct api *api);
+void api_nodes_free(struct api_nodes *n);
+struct api_bootstrap *api_bootstrap_new(struct api *api);
+void api_bootstrap_start(struct api_bootstrap *b);
+void api_bootstrap_stop(struct api_bootstrap *b);
+void api_bootstrap_free(struct api_bootstrap *b);
+
+#endif

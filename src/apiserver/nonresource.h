@@ -1,0 +1,19 @@
+/* Paths that are no resources: health, version, metrics, OpenAPI, tokens' keys. A table: one row a path. */
+#ifndef PINTLE_APISERVER_NONRESOURCE_H
+#define PINTLE_APISERVER_NONRESOURCE_H
+
+#include "base/slice.h"
+
+struct api_request;
+
+struct api_fixed {
+    const char *path;
+    bool prefix;       /* paths below it too */
+    bool anonymous;    /* served to anybody */
+    void (*serve)(struct api_request *r);
+};
+
+/* The row for a path, or NULL. */
+const struct api_fixed *api_fixed_find(struct slice path);
+
+#endif

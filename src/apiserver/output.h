@@ -1,0 +1,23 @@
+/* Stored objects as answers: raw JSON where that is what was asked, else a Table row, PartialObjectMetadata, another
+ * version, or YAML, made from it. */
+#ifndef PINTLE_APISERVER_OUTPUT_H
+#define PINTLE_APISERVER_OUTPUT_H
+
+#include "apiserver/request.h"
+#include "store/item.h"
+
+/* True when the stored bytes are the answer. */
+bool api_output_raw(const struct api_request *r);
+/* The object of an item as r wants it inside a list or event: a row when Tables are asked (columns: with
+ * columnDefinitions, a whole Table), PartialObjectMetadata, or the object in r's version. NULL when it cannot be made. */
+struct json *api_output_item(struct api_request *r, struct arena *a, const struct store_item *item, bool columns);
+/* The same as one list item's bytes, through a scratch arena. 0 or negative errno. */
+int api_output_list_item(struct api_request *r, const struct store_item *item, struct chunk *ret);
+/* Answers with one object. */
+void api_reply_item(struct api_request *r, int code, const struct store_item *item);
+/* Answers with one object given as a tree, in the shape asked for. */
+void api_reply_object(struct api_request *r, int code, struct json *obj);
+/* Parses an item's JSON. NULL when memory is short. */
+struct json *api_item_json(struct arena *a, const struct store_item *item);
+
+#endif

@@ -1,0 +1,467 @@
+/* The way of a request from its arrival to its handler. */
+#include <errno.h>
+#include <stdio.h>
+
+#include "apiserver/internal.h"
+#include "apiserver/nonresource.h"
+#include "auth/authn.h"
+#include "base/mem.h"
+
+/* ---- answering over HTTP ---- */
+
+static struct api_request *request_of(struct http_exchange *x)
+{
+    return http_ctx(x);
+}
+
+/* Every answer ends the exchange and with it the request's arena. */
+static void leave(struct api_request *r)
+{
+    r->api->inflight--;
+    r->api->m_inflight->value = (double)r->api->inflight;
+    list_remove(&r->link);
+}
+
+static void http_answer(struct api_request *r, int code, const struct http_header *headers, size_t n,
+                        const struct chunk *body, size_t n_chunks)
+{
+    struct http_exchange *x = r->http;
+    leave(r);
+    http_reply(x, code, headers, n, body, n_chunks);
+}
+
+static void http_start(struct api_request *r, int code, const struct http_header *headers, size_t n)
+{
+    http_reply_start(r->http, code, headers, n);
+}
+
+static void http_write(struct api_request *r, const struct chunk *chunks, size_t n)
+{
+    http_reply_write(r->http, chunks, n);
+}
+
+static size_t http_queued(const struct api_request *r)
+{
+    return http_reply_queued(r->http);
+}
+
+static void http_finish(struct api_request *r)
+{
+    struct http_exchange *x = r->http;
+    leave(r);
+    http_reply_end(x);
+}
+
+static void http_give_up(struct api_request *r)
+{
+    struct http_exchange *x = r->http;
+    leave(r);
+    http_abort(x);
+}
+
+static const struct api_responder http_responder = {http_answer, http_start, http_write, http_queued, http_finish, http_give_up};
+
+static void on_client_gone(struct http_exchange *x)
+{
+    struct api_request *r = request_of(x);
+    r->gone = true;
+    if (r->on_gone)
+        r->on_gone(r);
+}
+
+static void on_client_drained(struct http_exchange *x)
+{
+    struct api_request *r = request_of(x);
+    if (r->on_drain)
+        r->on_drain(r);
+}
+
+/* ---- metrics ---- */
+
+static const char *metric_scope(const struct api_request *r)
+{
+    return r->name.n ? "resource" : r->ns.n ? "namespace" : "cluster";
+}
+
+void api_account(struct api_request *r, int code)
+{
+    char labels[512];
+    const char *group = r->res ? r->res->group : "", *version = r->res ? r->res->version : "";
+    const char *plural = r->res ? r->res->plural : "", *verb = r->res ? api_verb_name(r->verb) : "get";
+    const char *sub = r->sub ? r->sub->name : "";
+    snprintf(labels, sizeof labels,
+             "code=\"%d\",component=\"apiserver\",dry_run=\"%s\",group=\"%s\",resource=\"%s\",scope=\"%s\",subresource=\"%s\","
+             "verb=\"%s\",version=\"%s\"",
+             code, r->options.dry_run ? "All" : "", group, plural, metric_scope(r), sub, verb, version);
+    metric_get(r->api->m_requests, labels)->value++;
+    if (r->verb == API_WATCH && r->res)
+        return; /* a watch's duration says nothing about latency */
+    snprintf(labels, sizeof labels, "component=\"apiserver\",group=\"%s\",resource=\"%s\",subresource=\"%s\",verb=\"%s\"",
+             group, plural, sub, verb);
+    metric_observe(metric_get(r->api->m_seconds, labels), (double)(loop_now(r->api->loop) - r->started) / 1e9);
+}
+
+/* ---- barrier ---- */
+
+void api_reply_errno(struct api_request *r, int err, const char *what)
+{
+    struct status st;
+    switch (-err) {
+    case EAGAIN:
+    case EBUSY:
+        status_set(&st, r->arena, err == -EBUSY ? 429 : 503, "%s: %s", what,
+                   err == -EBUSY ? "too many writes are waiting, please try again later"
+                                 : "no leader is known at the moment, please try again");
+        st.retry_after = API_RETRY_SECONDS;
+        break;
+    case ESHUTDOWN:
+        status_set(&st, r->arena, 503, "%s: this server is shutting down, please try another one", what);
+        st.retry_after = API_RETRY_SECONDS;
+        break;
+    default:
+        status_errno(&st, r->arena, err, what);
+    }
+    api_reply_status(r, &st);
+}
+
+static void on_barrier(struct raft_read *read, int err)
+{
+    struct api_request *r = container_of(read, struct api_request, read);
+    if (r->gone)
+        r->responder->abort(r);
+    else
+        r->next(r, err);
+}
+
+void api_barrier(struct api_request *r, void (*next)(struct api_request *r, int err))
+{
+    r->next = next;
+    r->read = (struct raft_read){.done = on_barrier};
+    replica_barrier(r->api->o.replica, &r->read);
+}
+
+/* ---- dispatch ---- */
+
+static const struct {
+    void (*run)(struct api_request *r);
+    bool write;
+} handlers[API_VERBS] = {
+    [API_GET] = {api_get, false},       [API_LIST] = {api_list, false},     [API_WATCH] = {api_watch, false},
+    [API_CREATE] = {api_create, true},  [API_UPDATE] = {api_update, true},  [API_PATCH] = {api_patch, true},
+    [API_DELETE] = {api_delete, true},  [API_DELETECOLLECTION] = {api_delete_collection, true},
+};
+
+static void run_resource(struct api_request *r)
+{
+    if (api_special(r))
+        return;
+    if (handlers[r->verb].write && !replica_is_leader(r->api->o.replica))
+        api_forward(r);
+    else
+        handlers[r->verb].run(r);
+}
+
+static void dispatch(struct api_request *r)
+{
+    switch (r->route) {
+    case ROUTE_RESOURCE:
+        run_resource(r);
+        break;
+    case ROUTE_FIXED:
+        ((const struct api_fixed *)r->fixed)->serve(r);
+        break;
+    case ROUTE_NOT_FOUND:
+        api_reply_bytes(r, 404, "text/plain; charset=utf-8", chunk_static(SLICE("404 page not found\n")));
+        break;
+    default:
+        api_discovery(r);
+    }
+}
+
+static bool is_public(const struct api_request *r)
+{
+    return r->route == ROUTE_FIXED && ((const struct api_fixed *)r->fixed)->anonymous;
+}
+
+void api_run(struct api_request *r)
+{
+    struct status st = {0};
+    int rv = api_route_request(r, &st);
+    if (r->user.anonymous && !is_public(r))
+        rv = status_set(&st, r->arena, 401, "Unauthorized");
+    if (!rv)
+        rv = api_negotiate(r, &st);
+    if (!rv && !is_public(r) && !api_authorize(r, &st))
+        rv = st.code;
+    if (rv)
+        api_reply_status(r, &st);
+    else
+        dispatch(r);
+}
+
+static void enter(struct api *api, struct api_request *r)
+{
+    r->api = api;
+    r->started = loop_now(api->loop);
+    list_init(&r->link);
+    api->inflight++;
+    api->m_inflight->value = (double)api->inflight;
+}
+
+static void on_http_request(void *ctx, struct http_exchange *x)
+{
+    struct api *api = ctx;
+    const struct http_request *q = http_request(x);
+    struct api_request *r = arena_new(http_arena(x), struct api_request);
+    if (!r) {
+        http_abort(x);
+        return;
+    }
+    *r = (struct api_request){.arena = http_arena(x),
+                              .responder = &http_responder,
+                              .http = x,
+                              .method = q->method,
+                              .path = q->path,
+                              .query = q->query,
+                              .body = q->body,
+                              .content_type = http_request_header(x, "content-type"),
+                              .accept = http_request_header(x, "accept")};
+    enter(api, r);
+    http_set_ctx(x, r, on_client_gone);
+    http_on_drain(x, on_client_drained);
+    struct status st = {0};
+    if (api->inflight > API_INFLIGHT_MAX) {
+        status_set(&st, r->arena, 429, "too many requests, please try again later");
+        st.retry_after = API_RETRY_SECONDS;
+    } else if (api->o.authn) {
+        authn_http(api->o.authn, x, r->arena, &r->user, &st);
+    } else {
+        user_set_superuser(&r->user, r->arena);
+    }
+    if (st.code)
+        api_reply_status(r, &st);
+    else
+        api_run(r);
+}
+
+/* ---- in-process requests ---- */
+
+static struct api_local *local_of(const struct api_request *r)
+{
+    return r->responder_ctx;
+}
+
+static void local_free(struct api_local *l)
+{
+    arena_done(&l->arena);
+    buf_done(&l->out);
+}
+
+struct local_answer {
+    struct api_local *local;
+    int code;
+};
+
+/* In a later turn, so that done never runs inside the call that asked. */
+static void local_deliver(void *arg)
+{
+    struct local_answer *answer = arg;
+    struct api_local *l = answer->local;
+    int code = answer->code;
+    mem_free(answer);
+    if (l->cancelled) {
+        local_free(l);
+        mem_free(l);
+        return;
+    }
+    struct buf out = l->out;
+    buf_init(&l->out, API_ARENA_MAX);
+    local_free(l);
+    l->done(l, code, buf_slice(&out));
+    buf_done(&out);
+}
+
+static void local_finish(struct api_request *r, int code)
+{
+    struct local_answer *answer = mem_new(struct local_answer);
+    *answer = (struct local_answer){local_of(r), code};
+    leave(r);
+    loop_post(r->api->loop, local_deliver, answer);
+}
+
+static void local_write(struct api_request *r, const struct chunk *chunks, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        buf_add(&local_of(r)->out, chunks[i].p, chunks[i].n);
+        blob_unref(chunks[i].blob);
+    }
+}
+
+static void local_answer(struct api_request *r, int code, const struct http_header *headers, size_t n,
+                         const struct chunk *body, size_t n_chunks)
+{
+    (void)headers, (void)n;
+    local_write(r, body, n_chunks);
+    local_finish(r, code);
+}
+
+static void local_start(struct api_request *r, int code, const struct http_header *headers, size_t n)
+{
+    (void)r, (void)code, (void)headers, (void)n;
+}
+
+static size_t local_queued(const struct api_request *r)
+{
+    (void)r;
+    return 0;
+}
+
+static void local_end(struct api_request *r)
+{
+    local_finish(r, 200);
+}
+
+static void local_abort(struct api_request *r)
+{
+    local_finish(r, 500);
+}
+
+static const struct api_responder local_responder = {local_answer, local_start, local_write, local_queued, local_end, local_abort};
+
+void api_local_start(struct api *api, struct api_local *l, const struct user *user, const char *method, const char *path,
+                     const char *query, const char *content_type, struct slice body)
+{
+    arena_init(&l->arena, API_ARENA_MAX);
+    buf_init(&l->out, API_ARENA_MAX);
+    l->cancelled = false;
+    struct arena *a = &l->arena;
+    struct api_request *r = l->request = arena_new(a, struct api_request);
+    *r = (struct api_request){.arena = a,
+                              .responder = &local_responder,
+                              .responder_ctx = l,
+                              .method = arena_copy(a, slice_str(method)),
+                              .path = arena_copy(a, slice_str(path)),
+                              .query = arena_copy(a, slice_str(query)),
+                              .body = arena_copy(a, body),
+                              .content_type = arena_copy(a, slice_str(content_type))};
+    enter(api, r);
+    user_copy(&r->user, a, user);
+    api_run(r);
+}
+
+void api_local_cancel(struct api_local *l)
+{
+    l->cancelled = true;
+}
+
+/* ---- life ---- */
+
+struct store_table *api_table(struct api *api, const struct resource *res)
+{
+    char name[256];
+    const struct resource *storage = res->storage ? res->storage : res;
+    int n = snprintf(name, sizeof name, "%s%s%s", storage->group, storage->group[0] ? "/" : "", storage->plural);
+    return store_table(api->store, slice_of(name, (size_t)n));
+}
+
+struct slice api_key(struct api_request *r, struct slice ns, struct slice name)
+{
+    if (!ns.n)
+        return name;
+    return slice_str(arena_printf(r->arena, "%" SLICE_FMT "/%" SLICE_FMT, SLICE_ARG(ns), SLICE_ARG(name)));
+}
+
+static void on_role(struct replica_listener *l, bool is_leader, uint64_t term, uint64_t leader_id)
+{
+    struct api *api = container_of(l, struct api, role);
+    (void)term, (void)leader_id;
+    if (is_leader)
+        api_bootstrap_start(api->bootstrap);
+    else
+        api_bootstrap_stop(api->bootstrap);
+}
+
+struct api *api_new(struct loop *l, const struct api_options *o)
+{
+    struct api *api = mem_new(struct api);
+    api->loop = l;
+    api->o = *o;
+    api->store = replica_store(o->replica);
+    list_init(&api->streams);
+    map_init(&api->documents, 0);
+    loop_random(l, &api->instance, sizeof api->instance);
+    api->started = loop_now(l);
+    api->m_requests = metrics_family(o->metrics, METRIC_COUNTER, "apiserver_request_total", "Answered requests.");
+    api->m_seconds = metrics_family(o->metrics, METRIC_HISTOGRAM, "apiserver_request_duration_seconds",
+                                    "Time from the whole request to the head of its answer.");
+    api->m_inflight = metrics_one(o->metrics, METRIC_GAUGE, "apiserver_current_inflight_requests", "Requests at work.");
+    api->m_watches = metrics_one(o->metrics, METRIC_GAUGE, "apiserver_longrunning_requests", "Open watches.");
+    api->authz = api_authz_new(api);
+    api->forward = api_forward_new(api);
+    api->nodes = api_nodes_new(api);
+    api->bootstrap = api_bootstrap_new(api);
+    api->role.role = on_role;
+    replica_listen(o->replica, &api->role);
+    return api;
+}
+
+int api_serve(struct api *api, const char *listen, unsigned *ret_port)
+{
+    struct http_server *server;
+    int rv = http_server_new(api->loop,
+                             &(struct http_server_options){.listen = listen, .tls = api->o.tls, .on_request = on_http_request, .ctx = api},
+                             &server);
+    if (rv)
+        return rv;
+    struct api_listener *l = mem_new(struct api_listener);
+    *l = (struct api_listener){server, api->listeners};
+    api->listeners = l;
+    if (ret_port)
+        *ret_port = http_server_port(server);
+    return 0;
+}
+
+void api_drain(struct api *api, unsigned grace_ms)
+{
+    api->draining = true;
+    list_each (node, &api->streams) {
+        struct api_request *r = container_of(node, struct api_request, link);
+        if (r->on_gone)
+            r->on_gone(r);
+    }
+    for (struct api_listener *l = api->listeners; l; l = l->next)
+        http_server_drain(l->server, grace_ms);
+}
+
+void api_free(struct api *api)
+{
+    if (!api)
+        return;
+    api->draining = true;
+    list_remove(&api->role.link);
+    api_bootstrap_free(api->bootstrap);
+    for (struct api_listener *l = api->listeners, *next; l; l = next) {
+        next = l->next;
+        http_server_free(l->server);
+        mem_free(l);
+    }
+    api_nodes_free(api->nodes);
+    api_forward_free(api->forward);
+    api_authz_free(api->authz);
+    for (struct map_entry *e = map_first(&api->documents); e; e = map_next(&api->documents, e)) {
+        blob_unref(*(struct blob **)e->value);
+        mem_free(e->value);
+    }
+    map_done(&api->documents);
+    mem_free(api);
+}
+
+struct replica *api_replica(struct api *api)
+{
+    return api->o.replica;
+}
+
+struct loop *api_loop(struct api *api)
+{
+    return api->loop;
+}

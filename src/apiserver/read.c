@@ -1,0 +1,404 @@
+/* GET and LIST from the local state. */
+#include <errno.h>
+
+#include "apiserver/filter.h"
+#include "apiserver/internal.h"
+#include "apiserver/output.h"
+#include "base/text.h"
+#include "object/print.h"
+
+/* ---- which revision ---- */
+
+enum { WAIT_POLL_MS = 5, WAIT_MAX_MS = 3000 };
+
+/* A read that must not be older than a revision waits for the local state to reach it. */
+struct fresh_wait {
+    struct loop_timer timer;
+    struct api_request *r;
+    uint64_t revision, deadline;
+};
+
+static void on_wait(struct loop_timer *t)
+{
+    struct fresh_wait *w = container_of(t, struct fresh_wait, timer);
+    struct api_request *r = w->r;
+    if (r->gone) {
+        r->responder->abort(r);
+    } else if (store_revision(r->api->store) >= w->revision) {
+        r->next(r, 0);
+    } else if (loop_now(r->api->loop) >= w->deadline) {
+        struct status st;
+        status_set_reason(&st, r->arena, 504, "Timeout", "Too large resource version: %lu, current: %lu", w->revision,
+                          store_revision(r->api->store));
+        status_cause(&st, r->arena, "ResourceVersionTooLarge", "", "Too large resource version");
+        st.retry_after = 1;
+        api_reply_status(r, &st);
+    } else {
+        loop_timer_start(r->api->loop, t, WAIT_POLL_MS);
+    }
+}
+
+void api_wait_revision(struct api_request *r, uint64_t revision, void (*next)(struct api_request *r, int err))
+{
+    if (store_revision(r->api->store) >= revision) {
+        next(r, 0);
+        return;
+    }
+    struct fresh_wait *w = arena_new(r->arena, struct fresh_wait);
+    *w = (struct fresh_wait){.timer.cb = on_wait, .r = r, .revision = revision};
+    w->deadline = loop_now(r->api->loop) + (uint64_t)WAIT_MAX_MS * 1000000;
+    r->next = next;
+    loop_timer_start(r->api->loop, &w->timer, WAIT_POLL_MS);
+}
+
+/* "" = as fresh as any write acknowledged before (a round to the majority), "0" = whatever is here, N = at least N. */
+static void when_fresh(struct api_request *r, void (*next)(struct api_request *r, int err))
+{
+    uint64_t revision;
+    struct slice rv = r->options.resource_version;
+    if (!rv.n)
+        api_barrier(r, next);
+    else if (!slice_to_u64(rv, &revision))
+        api_reply_error(r, 400, "Invalid value: \"%" SLICE_FMT "\": resourceVersion must be a number", SLICE_ARG(rv));
+    else
+        api_wait_revision(r, revision, next);
+}
+
+/* ---- GET ---- */
+
+static void get_now(struct api_request *r, int err)
+{
+    struct status st;
+    if (err) {
+        api_reply_errno(r, err, "reading");
+        return;
+    }
+    struct store_item *item =
+        store_get(api_table(r->api, r->res), api_key(r, r->res->namespaced ? r->ns : SLICE_NONE, r->name));
+    if (item) {
+        api_reply_item(r, 200, item);
+        return;
+    }
+    status_not_found(&st, r->arena, slice_str(r->res->group), slice_str(r->res->plural), r->name);
+    api_reply_status(r, &st);
+}
+
+void api_get(struct api_request *r)
+{
+    when_fresh(r, get_now);
+}
+
+/* ---- LIST ---- */
+
+struct page {
+    struct api_filter filter;
+    struct tree_node *root;      /* held while the answer is produced */
+    struct tree_iter iter;
+    struct slice start;          /* continue: keys after this one */
+    uint64_t revision;           /* of the answer */
+    bool exact;                  /* the revision was asked for */
+    struct store_item **items;   /* a page with a limit is collected first */
+    size_t n_items, at;
+    struct slice next_key;       /* where the next page starts; n 0 = this is the last */
+    int64_t remaining;           /* items after this page, -1 = not known */
+    bool first, ended;
+};
+
+/* Continue tokens are Kubernetes': base64url of {"v":"meta.k8s.io/v1","rv":N,"start":"KEY"}. */
+static int parse_continue(struct api_request *r, struct page *p, struct status *st)
+{
+    struct buf text = BUF_INIT(8192);
+    struct json_error err;
+    struct json *v = base64url_decode(&text, r->options.continue_token) ? NULL
+                                                                       : json_parse(r->arena, buf_slice(&text), &err, NULL, NULL);
+    buf_done(&text);
+    p->start = json_path_string(v, "start");
+    p->revision = (uint64_t)json_int(json_get_str(v, "rv"), 0);
+    p->exact = p->revision != 0; /* 0: the inconsistent continuation, at whatever revision is current */
+    if (!v || !slice_eq_str(json_path_string(v, "v"), "meta.k8s.io/v1") || !p->start.n)
+        return status_set(st, r->arena, 400, "continue key is not valid: it must be the value a list gave");
+    if (r->options.resource_version.n && !slice_eq_str(r->options.resource_version, "0"))
+        return status_set(st, r->arena, 400, "specifying resource version is not allowed when using continue");
+    return 0;
+}
+
+static const char *continue_token(struct api_request *r, uint64_t revision, struct slice key)
+{
+    struct buf text = BUF_INIT(8192), token = BUF_INIT(16384);
+    buf_printf(&text, "{\"v\":\"meta.k8s.io/v1\",\"rv\":%lu,\"start\":", revision);
+    json_write_string(&text, key);
+    buf_add_char(&text, '}');
+    base64url_encode(&token, buf_slice(&text));
+    struct slice copy = arena_copy(r->arena, buf_slice(&token));
+    buf_done(&text);
+    buf_done(&token);
+    return copy.p ? copy.p : "";
+}
+
+static void page_done(struct page *p)
+{
+    for (size_t i = 0; i < p->n_items; i++)
+        item_unref(p->items[i]);
+    p->n_items = 0;
+    tree_unref(p->root);
+    p->root = NULL;
+}
+
+/* The next matching item of the range, or NULL. */
+static struct store_item *scan(struct page *p)
+{
+    for (struct store_item *item; (item = tree_iter_next(&p->iter));) {
+        if (!slice_starts(item_key(item), p->filter.prefix))
+            return NULL;
+        if (api_filter_match(&p->filter, item))
+            return item;
+    }
+    return NULL;
+}
+
+static size_t range_end_rank(struct api_request *r, const struct page *p)
+{
+    if (!p->filter.prefix.n)
+        return tree_count(p->root);
+    struct slice end = arena_copy(r->arena, p->filter.prefix);
+    ((char *)end.p)[end.n - 1]++; /* '/' + 1: the first key behind the namespace */
+    return tree_rank(p->root, end);
+}
+
+/* Collects at most limit items and looks whether there are more. */
+static int collect(struct api_request *r, struct page *p)
+{
+    size_t limit = (size_t)r->options.limit, count = tree_count(p->root);
+    if (limit > count)
+        limit = count;
+    p->items = arena_alloc(r->arena, (limit + 1) * sizeof *p->items);
+    if (!p->items)
+        return -ENOMEM;
+    struct store_item *item = NULL;
+    while (p->n_items < limit && (item = scan(p)))
+        p->items[p->n_items++] = item_ref(item);
+    if (p->n_items < limit || !limit || !(item = scan(p)))
+        return 0;
+    p->next_key = item_key(item);
+    p->remaining = api_filter_selects(&p->filter)
+                       ? -1
+                       : (int64_t)(range_end_rank(r, p) - tree_rank(p->root, item_key(item)));
+    return 0;
+}
+
+static struct store_item *next_item(struct page *p)
+{
+    if (p->items)
+        return p->at < p->n_items ? p->items[p->at++] : NULL;
+    return scan(p);
+}
+
+static void add_head(struct api_request *r, struct page *p, struct buf *out)
+{
+    static const struct {
+        const char *kind, *api_version;
+    } shapes[] = {[SHAPE_TABLE] = {"Table", "meta.k8s.io/v1"}, [SHAPE_PARTIAL] = {"PartialObjectMetadataList", "meta.k8s.io/v1"}};
+    bool plain = r->shape == SHAPE_OBJECT;
+    buf_printf(out, "{\"kind\":\"%s\",\"apiVersion\":\"%s\",\"metadata\":{\"resourceVersion\":\"%lu\"",
+               plain ? r->res->list_kind : shapes[r->shape].kind, plain ? r->res->api_version : shapes[r->shape].api_version,
+               p->revision);
+    if (p->next_key.n) {
+        buf_printf(out, ",\"continue\":\"%s\"", continue_token(r, p->revision, p->next_key));
+        if (p->remaining >= 0)
+            buf_printf(out, ",\"remainingItemCount\":%ld", p->remaining);
+    }
+    buf_add_str(out, "}");
+    if (r->shape == SHAPE_TABLE) {
+        buf_add_str(out, ",\"columnDefinitions\":");
+        json_write(out, print_columns(r->arena, r->res));
+    }
+    buf_add_str(out, r->shape == SHAPE_TABLE ? ",\"rows\":[" : ",\"items\":[");
+}
+
+/* One item's chunks: for stored bytes, the object without its kind and apiVersion, as Kubernetes lists have it. */
+static int add_item(struct api_request *r, struct page *p, struct store_item *item, struct chunk *out, size_t *n)
+{
+    if (!p->first)
+        out[(*n)++] = chunk_static(SLICE(","));
+    p->first = false;
+    if (api_output_raw(r)) {
+        out[(*n)++] = chunk_static(SLICE("{"));
+        out[(*n)++] = chunk_part(item->value, item->type_len, item->value->n - item->type_len);
+        return 0;
+    }
+    struct chunk made;
+    int rv = api_output_list_item(r, item, &made);
+    if (!rv)
+        out[(*n)++] = made;
+    return rv;
+}
+
+static void list_finish(struct api_request *r, bool whole)
+{
+    struct page *p = r->state;
+    if (p->ended)
+        return;
+    p->ended = true;
+    r->on_drain = NULL;
+    r->on_gone = NULL;
+    page_done(p);
+    if (whole)
+        r->responder->end(r);
+    else
+        r->responder->abort(r);
+}
+
+/* Queues items until the client's share of memory is used up; goes on when it has drained. */
+static void list_more(struct api_request *r)
+{
+    enum { CHUNKS = 64 * 3 };
+    struct page *p = r->state;
+    struct chunk chunks[CHUNKS + 3];
+    struct store_item *item = NULL;
+    while (r->responder->queued(r) < API_LIST_BATCH) {
+        size_t n = 0;
+        int rv = 0;
+        while (n < CHUNKS && !rv && (item = next_item(p)))
+            rv = add_item(r, p, item, chunks, &n);
+        if (!item)
+            chunks[n++] = chunk_static(SLICE("]}\n"));
+        r->responder->write(r, chunks, n);
+        if (rv || !item) {
+            list_finish(r, !rv);
+            return;
+        }
+    }
+}
+
+static void list_gone(struct api_request *r)
+{
+    list_finish(r, false);
+}
+
+/* YAML lists are built whole: they are for people. */
+static void list_as_yaml(struct api_request *r, struct page *p, struct buf *head)
+{
+    struct json_error err;
+    buf_add_str(head, "]}");
+    struct json *v = json_parse(r->arena, buf_slice(head), &err, NULL, NULL);
+    struct json *items = json_get_str(v, r->shape == SHAPE_TABLE ? "rows" : "items");
+    for (struct store_item *item; (item = next_item(p));) {
+        struct chunk c;
+        if (api_output_list_item(r, item, &c))
+            break;
+        json_append(items, json_parse(r->arena, slice_of(c.p, c.n), &err, NULL, NULL));
+        blob_unref(c.blob);
+    }
+    page_done(p);
+    api_reply_json(r, 200, v);
+}
+
+static void list_send(struct api_request *r, struct page *p)
+{
+    struct buf head = BUF_INIT(1 << 20);
+    p->first = true;
+    add_head(r, p, &head);
+    if (r->encoding == ENCODE_YAML) {
+        list_as_yaml(r, p, &head);
+        buf_done(&head);
+        return;
+    }
+    struct blob *b = buf_error(&head) ? NULL : blob_copy(buf_slice(&head));
+    buf_done(&head);
+    if (!b) {
+        page_done(p);
+        api_reply_error(r, 503, "memory is short, try again later");
+        return;
+    }
+    struct chunk c = chunk_take(b);
+    r->on_drain = list_more;
+    r->on_gone = list_gone;
+    api_stream_start(r, 200, "application/json");
+    r->responder->write(r, &c, 1);
+    list_more(r);
+}
+
+static void reply_expired(struct api_request *r, const struct page *p)
+{
+    struct status st;
+    if (p->start.n) {
+        status_set_reason(&st, r->arena, 410, "Expired",
+                          "The provided continue parameter is too old to display a consistent list result. You can start a new "
+                          "list without the continue parameter, or use the continue token in this response to retrieve the "
+                          "remainder of the results. Continuing with the provided token results in an inconsistent list - "
+                          "objects that were created, modified, or deleted between the time the first chunk was returned and "
+                          "now may show up in the list.");
+    } else {
+        status_set_reason(&st, r->arena, 410, "Expired", "The resourceVersion for the provided list is too old.");
+    }
+    struct json *v = api_status_json(r->arena, &st);
+    if (p->start.n)
+        json_set_str(r->arena, json_get_str(v, "metadata"), "continue",
+                     json_new_str(r->arena, continue_token(r, 0, p->start)));
+    api_reply_json(r, 410, v);
+}
+
+static void list_now(struct api_request *r, int err)
+{
+    struct page *p = r->state;
+    struct store_table *t = api_table(r->api, r->res);
+    if (err) {
+        api_reply_errno(r, err, "reading");
+        return;
+    }
+    if (!p->exact)
+        p->revision = store_revision(r->api->store);
+    int rv = store_root_at(r->api->store, t, p->revision, &p->root);
+    if (rv == -ESTALE) {
+        reply_expired(r, p);
+        return;
+    }
+    if (rv) {
+        api_reply_errno(r, -EAGAIN, "reading");
+        return;
+    }
+    tree_iter_init(&p->iter, p->root, p->start.n ? p->start : p->filter.only.n ? p->filter.only : p->filter.prefix);
+    if (r->options.limit > 0 && collect(r, p)) {
+        page_done(p);
+        api_reply_error(r, 503, "memory is short, try again later");
+        return;
+    }
+    list_send(r, p);
+}
+
+/* resourceVersionMatch: Exact asks for one revision, NotOlderThan for at least it. */
+static int check_match(struct api_request *r, struct page *p, struct status *st)
+{
+    struct slice match = r->options.resource_version_match, rv = r->options.resource_version;
+    if (!match.n)
+        return 0;
+    if (!rv.n)
+        return status_set(st, r->arena, 400, "resourceVersionMatch is forbidden unless resourceVersion is provided");
+    if (slice_eq_str(match, "NotOlderThan"))
+        return 0;
+    if (!slice_eq_str(match, "Exact"))
+        return status_set(st, r->arena, 400, "resourceVersionMatch must be Exact or NotOlderThan");
+    if (!slice_to_u64(rv, &p->revision) || !p->revision)
+        return status_set(st, r->arena, 400, "resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\"");
+    p->exact = true;
+    return 0;
+}
+
+void api_list(struct api_request *r)
+{
+    struct status st = {0};
+    struct page *p = arena_new(r->arena, struct page);
+    r->state = p;
+    p->remaining = -1;
+    int rv = api_filter_parse(r, &p->filter, &st);
+    if (!rv)
+        rv = check_match(r, p, &st);
+    if (!rv && r->options.continue_token.n)
+        rv = parse_continue(r, p, &st);
+    if (rv)
+        api_reply_status(r, &st);
+    else if (p->exact)
+        api_wait_revision(r, p->revision, list_now);
+    else
+        when_fresh(r, list_now);
+}

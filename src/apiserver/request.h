@@ -1,0 +1,133 @@
+/* One API request on its way through the pipeline: route → authenticate → limit → authorize → decode → admit → registry →
+ * store → encode.
+ *
+ * A request comes from an HTTP exchange or from the in-process client; both give it an arena and a responder. It lives
+ * until it was answered: every path ends in exactly one api_reply*, api_stream_end or api_abort. Thread: the state loop's. */
+#ifndef PINTLE_APISERVER_REQUEST_H
+#define PINTLE_APISERVER_REQUEST_H
+
+#include "auth/user.h"
+#include "base/status.h"
+#include "codec/json.h"
+#include "net/http.h"
+#include "schema/schema.h"
+#include "store/replica.h"
+
+struct api;
+struct api_request;
+
+enum api_verb {
+    API_GET,
+    API_LIST,
+    API_WATCH,
+    API_CREATE,
+    API_UPDATE,
+    API_PATCH,
+    API_DELETE,
+    API_DELETECOLLECTION,
+    API_VERBS,
+};
+
+/* What a path names. */
+enum api_route {
+    ROUTE_NOT_FOUND,
+    ROUTE_RESOURCE,
+    ROUTE_API_VERSIONS, /* /api */
+    ROUTE_API_GROUPS,   /* /apis */
+    ROUTE_API_GROUP,    /* /apis/G */
+    ROUTE_API_LIST,     /* /api/v1, /apis/G/V */
+    ROUTE_FIXED,        /* /version, /healthz, /metrics …: a row of the table in nonresource.c */
+};
+
+enum api_patch_type { PATCH_NONE, PATCH_JSON, PATCH_MERGE, PATCH_STRATEGIC, PATCH_APPLY };
+enum api_encoding { ENCODE_JSON, ENCODE_YAML, ENCODE_PROTOBUF };
+enum api_shape { SHAPE_OBJECT, SHAPE_TABLE, SHAPE_PARTIAL };
+enum api_validation { VALIDATION_WARN, VALIDATION_STRICT, VALIDATION_IGNORE };
+
+/* The query string, decoded. */
+struct api_options {
+    struct slice label_selector, field_selector, resource_version, resource_version_match, continue_token;
+    struct slice field_manager, propagation, include_object;
+    int64_t limit, timeout_seconds, grace_seconds; /* -1 = not given */
+    bool watch, bookmarks, send_initial_events, dry_run, force, orphan_set, orphan;
+    enum api_validation validation;
+};
+
+struct api_responder {
+    void (*reply)(struct api_request *r, int code, const struct http_header *headers, size_t n_headers,
+                  const struct chunk *body, size_t n_chunks);
+    void (*start)(struct api_request *r, int code, const struct http_header *headers, size_t n_headers);
+    void (*write)(struct api_request *r, const struct chunk *chunks, size_t n);
+    size_t (*queued)(const struct api_request *r);
+    void (*end)(struct api_request *r);
+    void (*abort)(struct api_request *r);
+};
+
+enum { API_PATH_PARTS_MAX = 64, API_HEADERS_MAX = 16, API_ARENA_MAX = 64 << 20 };
+
+struct api_request {
+    struct api *api;
+    struct arena *arena;
+    const struct api_responder *responder;
+    void *responder_ctx;         /* the exchange or the local call */
+    struct http_exchange *http;  /* NULL when in-process */
+
+    struct slice method, path, query;
+    struct slice body;
+    struct slice content_type, accept;
+    uint64_t started;            /* loop_now */
+
+    /* routing */
+    enum api_route route;
+    enum api_verb verb;
+    const struct resource *res;
+    const struct resource_sub *sub;
+    struct slice group, version, plural, ns, name, sub_name;
+    struct slice rest;           /* what follows /proxy, with its slash */
+    const void *fixed;           /* row of ROUTE_FIXED */
+
+    /* negotiation and options */
+    struct api_options options;
+    enum api_patch_type patch_type;
+    enum api_encoding encoding;
+    enum api_shape shape;
+
+    struct user user;
+    const char *warnings[API_HEADERS_MAX]; /* Warning header texts */
+    size_t n_warnings;
+    bool replied;                /* head sent */
+    bool gone;                   /* the client went away */
+
+    /* asynchronous steps */
+    struct raft_read read;
+    struct replica_txn txn;
+    void (*next)(struct api_request *r, int err); /* what follows the barrier */
+    void *state;                 /* of the handler at work */
+    void (*on_gone)(struct api_request *r); /* the client went away: stop producing */
+    void (*on_drain)(struct api_request *r);
+    struct list link;            /* the api's list of streams, while streaming */
+};
+
+/* Splits path and query into the routing fields and options. 0, or an HTTP error with *st set. */
+int api_route_request(struct api_request *r, struct status *st);
+/* Reads Accept and Content-Type. 0, or 406/415 with *st set. */
+int api_negotiate(struct api_request *r, struct status *st);
+/* The verb as RBAC and metrics name it: "get", "list" … */
+const char *api_verb_name(enum api_verb v);
+/* A query parameter's raw value(s): calls each for every value of name, decoded. */
+void api_query_each(struct api_request *r, struct slice name, void (*each)(void *ctx, struct slice value), void *ctx);
+
+/* ---- answering ---- */
+
+void api_reply_bytes(struct api_request *r, int code, const char *content_type, struct chunk body);
+/* JSON or YAML as negotiated; v is any tree. */
+void api_reply_json(struct api_request *r, int code, const struct json *v);
+void api_reply_status(struct api_request *r, const struct status *st);
+/* Shorthand for status_set + api_reply_status. */
+void api_reply_error(struct api_request *r, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* A Status as a JSON tree; a zero code gives Success. */
+struct json *api_status_json(struct arena *a, const struct status *st);
+void api_stream_start(struct api_request *r, int code, const char *content_type);
+void api_warn(struct api_request *r, const char *text);
+
+#endif
