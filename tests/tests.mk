@@ -1,7 +1,9 @@
 # One cmocka program a module: tests/unit/test_<module>.c.
 UNIT_TESTS = \
   tests/unit/test_base \
-  tests/unit/test_store
+  tests/unit/test_store \
+  tests/unit/test_json \
+  tests/unit/test_yaml
 
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
