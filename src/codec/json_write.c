@@ -102,9 +102,14 @@ static int write_real(struct buf *out, double v)
         *e = '\0';
         return buf_printf(out, exponent < 0 ? "%se-%d" : "%se+%d", text, abs(exponent));
     }
-    if (decimals <= 0 && size < 0x1p53)
-        return buf_printf(out, "%.0f", v);
-    return buf_printf(out, "%.*f", decimals < 0 ? 0 : decimals, v);
+    if (decimals > 0)
+        return buf_printf(out, "%.*f", decimals, v);
+    for (char *p = text; p < e; p++)
+        if (*p != '.')
+            buf_add_char(out, *p);
+    for (int i = decimals; i < 0; i++)
+        buf_add_char(out, '0');
+    return buf_error(out);
 }
 
 static int write_value(struct buf *out, const struct json *v, unsigned depth);
