@@ -18,7 +18,8 @@ struct json_index;
 
 struct json {
     struct json *next; /* sibling in its array or object */
-    struct slice key;  /* member name, when in an object */
+    struct json *prev;
+    struct slice key; /* member name, when in an object */
     enum json_type type;
     union {
         bool boolean;
