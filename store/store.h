@@ -75,6 +75,8 @@ struct store_result {
     size_t failed_op;  /* when a compare failed */
     uint64_t revision; /* of the last operation; the state's revision when err is set */
     uint64_t current;  /* the failed key's mod_revision, 0 when absent */
+    struct store_item *item; /* what the last put stored, or the last state of what the last delete removed; valid until
+                              * the next apply */
 };
 
 /* Appends the command for a transaction, a compaction of everything up to a revision, or the expiry of what is due. */
