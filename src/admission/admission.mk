@@ -1,1 +1,2 @@
-# sources of src/admission
+libpintle_a_SOURCES += \
+  src/admission/admission.c src/admission/admission.h

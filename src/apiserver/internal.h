@@ -76,10 +76,6 @@ bool api_special(struct api_request *r);
 /* Passes r on to the leader. */
 void api_forward(struct api_request *r);
 
-/* ---- convert.c ---- */
-/* An object stored in another version, as res has it. Changes obj; NULL when memory is short. */
-struct json *api_convert(struct arena *a, const struct resource *to, struct json *obj);
-
 /* ---- authz.c ---- */
 struct api_authz *api_authz_new(struct api *api);
 void api_authz_free(struct api_authz *z);

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "apiserver/internal.h"
+#include "object/convert.h"
 #include "object/print.h"
 
 bool api_output_raw(const struct api_request *r)
@@ -41,7 +42,7 @@ static struct json *table_of(struct api_request *r, struct arena *a, const struc
 static struct json *in_version(struct api_request *r, struct arena *a, struct json *obj)
 {
     if (r->res->storage && r->res->storage != r->res)
-        return api_convert(a, r->res, obj);
+        return object_convert(a, r->res, obj);
     return obj;
 }
 

@@ -1,1 +1,2 @@
-# sources of src/controllers
+libpintle_a_SOURCES += \
+  src/controllers/runtime.c src/controllers/runtime.h

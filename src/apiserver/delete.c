@@ -1,0 +1,238 @@
+/* delete and deletecollection: grace, finalizers, propagation, preconditions. */
+#include <errno.h>
+
+#include "apiserver/filter.h"
+#include "apiserver/output.h"
+#include "apiserver/write.h"
+#include "base/timefmt.h"
+#include "codec/yaml.h"
+#include "object/check.h"
+#include "object/meta.h"
+#include "object/protobuf.h"
+
+/* DeleteOptions, from the body or the query. */
+struct delete_options {
+    int64_t grace;                 /* seconds, -1 = the kind's */
+    struct slice propagation;      /* Background, Foreground, Orphan or empty */
+    struct slice uid;              /* preconditions */
+    uint64_t revision;
+    bool dry_run;
+};
+
+static const struct schema_type *options_type(void)
+{
+    return schema_type_find(SLICE("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"));
+}
+
+static struct json *decode_options(struct api_request *r, struct status *st)
+{
+    if (!r->body.n)
+        return json_new_object(r->arena);
+    if (slice_starts(r->content_type, SLICE("application/vnd.kubernetes.protobuf")))
+        return protobuf_decode(r->arena, options_type(), r->body, st);
+    return api_decode_any(r, st);
+}
+
+static int parse_options(struct api_request *r, struct delete_options *o, struct status *st)
+{
+    struct json *v = decode_options(r, st);
+    if (!v)
+        return st->code;
+    *o = (struct delete_options){.grace = json_int(json_get_str(v, "gracePeriodSeconds"), r->options.grace_seconds),
+                                 .propagation = json_path_string(v, "propagationPolicy"),
+                                 .uid = json_path_string(v, "preconditions.uid"),
+                                 .dry_run = json_len(json_get_str(v, "dryRun")) > 0};
+    struct slice revision = json_path_string(v, "preconditions.resourceVersion");
+    if (revision.n && !slice_to_u64(revision, &o->revision))
+        return status_set(st, r->arena, 400, "preconditions.resourceVersion must be a number");
+    if (!o->propagation.n)
+        o->propagation = r->options.propagation;
+    const struct json *orphan = json_get_str(v, "orphanDependents");
+    if (orphan || r->options.orphan_set)
+        o->propagation = json_bool(orphan, r->options.orphan) ? SLICE("Orphan") : SLICE("Background");
+    if (o->propagation.n && !slice_eq_str(o->propagation, "Orphan") && !slice_eq_str(o->propagation, "Foreground") &&
+        !slice_eq_str(o->propagation, "Background"))
+        return status_set(st, r->arena, 422,
+                          "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: \"%" SLICE_FMT
+                          "\": supported values: \"Background\", \"Foreground\", \"Orphan\"",
+                          SLICE_ARG(o->propagation));
+    r->options.dry_run |= o->dry_run;
+    return 0;
+}
+
+/* How long a pod has to end; other kinds go at once. */
+static int64_t grace_of(const struct write *w, const struct json *obj, int64_t asked)
+{
+    struct slice phase = json_path_string(obj, "status.phase");
+    if (strcmp(w->res->plural, "pods") != 0)
+        return 0;
+    if (!json_path_string(obj, "spec.nodeName").n || slice_eq_str(phase, "Succeeded") || slice_eq_str(phase, "Failed"))
+        return 0;
+    int64_t grace = asked >= 0 ? asked : json_int(json_path(obj, "spec.terminationGracePeriodSeconds"), 30);
+    return grace < 0 ? 1 : grace;
+}
+
+static void add_propagation(struct api_request *r, struct write *w, struct json *obj, struct slice policy)
+{
+    static const struct slice orphan = SLICE_INIT("orphan"), foreground = SLICE_INIT("foregroundDeletion");
+    bool by_kind_orphan = !policy.n && w->res->propagation == PROPAGATION_ORPHAN;
+    if (!policy.n && !by_kind_orphan)
+        return; /* finalizers stay as they are */
+    meta_remove_finalizer(obj, orphan);
+    meta_remove_finalizer(obj, foreground);
+    if (by_kind_orphan || slice_eq_str(policy, "Orphan"))
+        meta_add_finalizer(r->arena, obj, orphan);
+    else if (slice_eq_str(policy, "Foreground"))
+        meta_add_finalizer(r->arena, obj, foreground);
+}
+
+/* Namespaces end through their own finalizer: the phase says so, the namespace controller empties them. */
+static bool namespace_terminates(struct api_request *r, struct write *w, struct json *obj)
+{
+    if (strcmp(w->res->plural, "namespaces") != 0)
+        return false;
+    json_set_str(r->arena, json_object_at(r->arena, obj, "status"), "phase", json_new_str(r->arena, "Terminating"));
+    return json_len(json_path(obj, "spec.finalizers")) > 0;
+}
+
+static struct json *compute_delete(struct api_request *r, struct write *w, struct json *old, struct status *st)
+{
+    const struct delete_options *o = w->ctx;
+    (void)st;
+    struct json *obj = json_clone(r->arena, old);
+    int64_t now = loop_wall(r->api->loop), grace = grace_of(w, old, o->grace);
+    bool deleting = meta_is_deleting(old);
+    add_propagation(r, w, obj, o->propagation);
+    bool held = json_len(meta_finalizers(obj)) > 0;
+    held |= namespace_terminates(r, w, obj);
+    int64_t old_grace = json_int(json_path(old, "metadata.deletionGracePeriodSeconds"), 0);
+    if (deleting && grace > old_grace)
+        grace = old_grace; /* only ever shortened */
+    if (!held && grace == 0) {
+        w->remove = true;
+        return obj;
+    }
+    w->force_finalize = true; /* compute sets the deletion marks itself */
+    if (!deleting || grace < old_grace)
+        meta_set_deletion(r->arena, obj, now + grace * NS_PER_SEC, grace);
+    return obj;
+}
+
+static void reply_delete(struct api_request *r, struct write *w, const struct store_item *item, bool created)
+{
+    (void)created;
+    struct status st = {0};
+    if (!w->remove || strcmp(w->res->plural, "pods") == 0) {
+        api_reply_item(r, 200, item);
+        return;
+    }
+    struct json *v = api_status_json(r->arena, &st), *details = json_new_object(r->arena);
+    struct json *obj = api_item_json(r->arena, item);
+    json_set_str(r->arena, details, "name", json_new_string(r->arena, w->name));
+    if (w->res->group[0])
+        json_set_str(r->arena, details, "group", json_new_str(r->arena, w->res->group));
+    json_set_str(r->arena, details, "kind", json_new_str(r->arena, w->res->plural));
+    json_set_str(r->arena, details, "uid", json_new_string(r->arena, meta_uid(obj)));
+    json_set_str(r->arena, v, "details", details);
+    api_reply_json(r, 200, v);
+}
+
+static struct write *new_delete(struct api_request *r, const struct delete_options *o, struct slice ns, struct slice name)
+{
+    struct write *w = arena_new(r->arena, struct write);
+    *w = (struct write){.res = r->res, .ns = ns, .name = name, .compute = compute_delete, .reply = reply_delete,
+                        .expected = o->revision, .expected_uid = o->uid, .keep_managed_fields = true, .ctx = (void *)o};
+    return w;
+}
+
+void api_delete(struct api_request *r)
+{
+    struct status st = {0};
+    struct delete_options *o = arena_new(r->arena, struct delete_options);
+    if (parse_options(r, o, &st))
+        api_reply_status(r, &st);
+    else
+        api_write(r, new_delete(r, o, r->ns, r->name));
+}
+
+/* ---- deletecollection: one object after the other; what vanished meanwhile is fine ---- */
+
+struct collection {
+    struct delete_options options;
+    struct slice *keys;
+    size_t n, at;
+    struct api_responder own; /* the request's responder, with the single deletes' answers caught */
+    const struct api_responder *outer;
+};
+
+static void next_deletion(void *arg);
+
+static void caught(struct api_request *r, int code, const struct http_header *headers, size_t n, const struct chunk *body,
+                   size_t n_chunks)
+{
+    struct collection *c = container_of(r->responder, struct collection, own);
+    if (code >= 400 && code != 404) {
+        r->responder = c->outer;
+        r->responder->reply(r, code, headers, n, body, n_chunks);
+        return;
+    }
+    for (size_t i = 0; i < n_chunks; i++)
+        blob_unref(body[i].blob);
+    loop_post(r->api->loop, next_deletion, r);
+}
+
+static void next_deletion(void *arg)
+{
+    struct api_request *r = arg;
+    struct collection *c = container_of(r->responder, struct collection, own);
+    struct slice ns, name;
+    if (r->gone || c->at == c->n) {
+        r->responder = c->outer;
+        r->replied = false;
+        if (r->gone)
+            r->responder->abort(r);
+        else
+            api_reply_status(r, &(struct status){0});
+        return;
+    }
+    struct slice key = c->keys[c->at++];
+    if (!slice_cut(key, '/', &ns, &name)) {
+        name = key;
+        ns = SLICE_NONE;
+    }
+    api_write(r, new_delete(r, &c->options, ns, name));
+}
+
+static int collect_keys(struct api_request *r, const struct api_filter *f, struct collection *c)
+{
+    struct tree_node *root = store_root(api_table(r->api, r->res));
+    struct tree_iter it;
+    c->keys = arena_alloc(r->arena, (tree_count(root) + 1) * sizeof *c->keys);
+    if (!c->keys)
+        return -ENOMEM;
+    tree_iter_init(&it, root, f->prefix);
+    for (struct store_item *i; (i = tree_iter_next(&it)) && slice_starts(item_key(i), f->prefix);)
+        if (api_filter_match(f, i))
+            c->keys[c->n++] = arena_copy(r->arena, item_key(i));
+    return arena_error(r->arena);
+}
+
+void api_delete_collection(struct api_request *r)
+{
+    struct status st = {0};
+    struct api_filter filter;
+    struct collection *c = arena_new(r->arena, struct collection);
+    if (parse_options(r, &c->options, &st) || api_filter_parse(r, &filter, &st)) {
+        api_reply_status(r, &st);
+        return;
+    }
+    if (collect_keys(r, &filter, c)) {
+        api_reply_error(r, 413, "the collection is too large to be deleted at once");
+        return;
+    }
+    c->outer = r->responder;
+    c->own = *r->responder;
+    c->own.reply = caught;
+    r->responder = &c->own;
+    next_deletion(r);
+}

@@ -1,0 +1,190 @@
+/* Followers pass writes to the leader, whole, over mutual TLS, with the caller's identity in headers that the leader
+ * believes only from another server (x-remote-user …, auth/authn.h). One HTTP/2 connection to each other replica.
+ *
+ * A request whose bytes cannot have reached the leader, or that it answered with 503 (nothing was proposed), is tried
+ * again for FORWARD_WAIT_MS; one that may have reached it is answered with 504 unless the leader answered. */
+#include <errno.h>
+
+#include "apiserver/internal.h"
+#include "base/mem.h"
+
+enum { FORWARD_HEADERS_MAX = 40, FORWARD_TIMEOUT_MS = 30000, FORWARD_WAIT_MS = 3000, FORWARD_RETRY_MS = 20 };
+
+struct api_forward {
+    struct api *api;
+    struct http_client *clients[API_MEMBERS_MAX]; /* by place in o.members, made at first use */
+};
+
+struct forwarding {
+    struct api_request *r;
+    struct loop_timer timer;
+    uint64_t deadline;
+    struct buf body;
+    int code;
+    char content_type[256];
+    char warning[512], retry_after[16];
+};
+
+struct api_forward *api_forward_new(struct api *api)
+{
+    struct api_forward *f = mem_new(struct api_forward);
+    f->api = api;
+    return f;
+}
+
+void api_forward_free(struct api_forward *f)
+{
+    if (!f)
+        return;
+    for (size_t i = 0; i < API_MEMBERS_MAX; i++)
+        http_client_free(f->clients[i]);
+    mem_free(f);
+}
+
+static struct http_client *client_of_leader(struct api_forward *f)
+{
+    const struct api_options *o = &f->api->o;
+    uint64_t leader = replica_leader(o->replica);
+    for (size_t i = 0; i < o->n_members; i++) {
+        if (o->members[i].id != leader || leader == o->id)
+            continue;
+        if (!f->clients[i])
+            f->clients[i] = http_client_new(
+                f->api->loop,
+                &(struct http_client_options){.addr = o->members[i].address, .tls = o->peer_tls, .h2 = true});
+        return f->clients[i];
+    }
+    return NULL;
+}
+
+static void forward_try(struct forwarding *fw);
+
+static void forward_end(struct forwarding *fw)
+{
+    loop_timer_stop(fw->r->api->loop, &fw->timer);
+    buf_done(&fw->body);
+}
+
+static void copy_text(char *out, size_t size, struct slice s)
+{
+    size_t n = s.n < size - 1 ? s.n : size - 1;
+    if (n)
+        memcpy(out, s.p, n);
+    out[n] = '\0';
+}
+
+static void on_head(void *ctx, int code, const struct http_header *headers, size_t n)
+{
+    struct forwarding *fw = ctx;
+    fw->code = code;
+    for (size_t i = 0; i < n; i++) {
+        if (slice_eq_str(headers[i].name, "content-type"))
+            copy_text(fw->content_type, sizeof fw->content_type, headers[i].value);
+        else if (slice_eq_str(headers[i].name, "warning"))
+            copy_text(fw->warning, sizeof fw->warning, headers[i].value);
+        else if (slice_eq_str(headers[i].name, "retry-after"))
+            copy_text(fw->retry_after, sizeof fw->retry_after, headers[i].value);
+    }
+}
+
+static void on_data(void *ctx, struct slice data)
+{
+    struct forwarding *fw = ctx;
+    buf_add_slice(&fw->body, data);
+}
+
+static void reply_forwarded(struct forwarding *fw)
+{
+    struct api_request *r = fw->r;
+    struct http_header headers[3];
+    size_t n = 0;
+    struct blob *b = buf_error(&fw->body) ? NULL : blob_copy(buf_slice(&fw->body));
+    headers[n++] = (struct http_header){SLICE("content-type"), slice_str(fw->content_type)};
+    if (fw->warning[0])
+        headers[n++] = (struct http_header){SLICE("warning"), slice_str(fw->warning)};
+    if (fw->retry_after[0])
+        headers[n++] = (struct http_header){SLICE("retry-after"), slice_str(fw->retry_after)};
+    int code = b ? fw->code : 503;
+    struct chunk body = b ? chunk_take(b) : chunk_static(SLICE(""));
+    api_account(r, code);
+    forward_end(fw);
+    r->responder->reply(r, code, headers, n, &body, 1);
+}
+
+static void on_done(void *ctx, int err, int code, const struct http_header *trailers, size_t n, bool sent)
+{
+    struct forwarding *fw = ctx;
+    struct api_request *r = fw->r;
+    (void)code, (void)trailers, (void)n;
+    if (r->gone) {
+        forward_end(fw);
+        r->responder->abort(r);
+    } else if (!err && !(fw->code == 503 && loop_now(r->api->loop) < fw->deadline)) {
+        reply_forwarded(fw);
+    } else if ((!err || !sent) && loop_now(r->api->loop) < fw->deadline) {
+        loop_timer_start(r->api->loop, &fw->timer, FORWARD_RETRY_MS);
+    } else {
+        forward_end(fw);
+        api_reply_errno(r, sent ? -ETIMEDOUT : -EAGAIN, "passing the request to the leader");
+    }
+}
+
+static void on_timer(struct loop_timer *t)
+{
+    forward_try(container_of(t, struct forwarding, timer));
+}
+
+static void add(struct http_header *h, size_t *n, const char *name, struct slice value)
+{
+    if (*n < FORWARD_HEADERS_MAX && value.n)
+        h[(*n)++] = (struct http_header){slice_str(name), value};
+}
+
+static void forward_try(struct forwarding *fw)
+{
+    struct api_request *r = fw->r;
+    struct http_client *client = client_of_leader(r->api->forward);
+    if (replica_is_leader(r->api->o.replica)) { /* it is us by now */
+        forward_end(fw);
+        api_run(r);
+        return;
+    }
+    if (!client) {
+        if (loop_now(r->api->loop) < fw->deadline) {
+            loop_timer_start(r->api->loop, &fw->timer, FORWARD_RETRY_MS);
+            return;
+        }
+        forward_end(fw);
+        api_reply_errno(r, -EAGAIN, "passing the request to the leader");
+        return;
+    }
+    struct http_header headers[FORWARD_HEADERS_MAX];
+    size_t n = 0;
+    add(headers, &n, "content-type", r->content_type);
+    add(headers, &n, "accept", r->accept);
+    if (r->http)
+        add(headers, &n, "user-agent", http_request_header(r->http, "user-agent"));
+    add(headers, &n, "x-remote-user", r->user.name);
+    add(headers, &n, "x-remote-uid", r->user.uid);
+    for (size_t i = 0; i < r->user.n_groups; i++)
+        add(headers, &n, "x-remote-group", r->user.groups[i]);
+    buf_clear(&fw->body);
+    const char *path = arena_printf(r->arena, "%" SLICE_FMT "%s%" SLICE_FMT, SLICE_ARG(r->path), r->query.n ? "?" : "",
+                                    SLICE_ARG(r->query));
+    const char *method = arena_printf(r->arena, "%" SLICE_FMT, SLICE_ARG(r->method));
+    http_call(client, &(struct http_call_options){.method = method, .path = path, .headers = headers, .n_headers = n,
+                                                  .body = r->body, .timeout_ms = FORWARD_TIMEOUT_MS, .on_head = on_head,
+                                                  .on_data = on_data, .on_done = on_done, .ctx = fw});
+}
+
+void api_forward(struct api_request *r)
+{
+    if (r->user.forwarded) { /* the leader we were taken for is another one by now: the first replica tries again */
+        api_reply_errno(r, -EAGAIN, "writing");
+        return;
+    }
+    struct forwarding *fw = arena_new(r->arena, struct forwarding);
+    *fw = (struct forwarding){.r = r, .timer.cb = on_timer, .body = BUF_INIT(API_ARENA_MAX)};
+    fw->deadline = loop_now(r->api->loop) + (uint64_t)FORWARD_WAIT_MS * 1000000;
+    forward_try(fw);
+}

@@ -1,0 +1,61 @@
+#include "apiserver/special.h"
+
+static void component_statuses(struct api_request *r)
+{
+    if (r->verb == API_LIST) {
+        api_reply_bytes(r, 200, "application/json",
+                        chunk_static(SLICE("{\"kind\":\"ComponentStatusList\",\"apiVersion\":\"v1\",\"metadata\":{},\"items\":[]}\n")));
+        return;
+    }
+    struct status st;
+    status_not_found(&st, r->arena, SLICE(""), SLICE("componentstatuses"), r->name);
+    api_reply_status(r, &st);
+}
+
+enum place { ANYWHERE, ON_LEADER, ON_LEADER_TO_WRITE };
+
+/* plural "*" = any resource; sub "" = the resource itself. */
+static const struct {
+    const char *group, *plural, *sub;
+    enum place place;
+    void (*run)(struct api_request *r);
+} rows[] = {
+    {"*", "*", "scale", ON_LEADER_TO_WRITE, api_scale},
+    {"", "pods", "binding", ON_LEADER, api_bind},
+    {"", "bindings", "", ON_LEADER, api_bind},
+    {"", "pods", "eviction", ON_LEADER, api_evict},
+    {"", "pods", "log", ANYWHERE, api_pod_log},
+    {"", "pods", "exec", ANYWHERE, api_pod_stream},
+    {"", "pods", "attach", ANYWHERE, api_pod_stream},
+    {"", "pods", "portforward", ANYWHERE, api_pod_stream},
+    {"", "*", "proxy", ANYWHERE, api_proxy},
+    {"", "serviceaccounts", "token", ON_LEADER, api_token_request},
+    {"authentication.k8s.io", "tokenreviews", "", ANYWHERE, api_token_review},
+    {"authentication.k8s.io", "selfsubjectreviews", "", ANYWHERE, api_self_review},
+    {"authorization.k8s.io", "selfsubjectaccessreviews", "", ANYWHERE, api_access_review},
+    {"authorization.k8s.io", "subjectaccessreviews", "", ANYWHERE, api_access_review},
+    {"authorization.k8s.io", "localsubjectaccessreviews", "", ANYWHERE, api_access_review},
+    {"authorization.k8s.io", "selfsubjectrulesreviews", "", ANYWHERE, api_rules_review},
+    {"", "componentstatuses", "", ANYWHERE, component_statuses},
+};
+
+static bool is(const char *pattern, const char *text)
+{
+    return !strcmp(pattern, "*") || !strcmp(pattern, text);
+}
+
+bool api_special(struct api_request *r)
+{
+    const char *sub = r->sub ? r->sub->name : "";
+    bool leader = replica_is_leader(r->api->o.replica), reads = r->verb == API_GET || r->verb == API_LIST;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (!is(rows[i].group, r->res->group) || !is(rows[i].plural, r->res->plural) || strcmp(rows[i].sub, sub) != 0)
+            continue;
+        if (!leader && (rows[i].place == ON_LEADER || (rows[i].place == ON_LEADER_TO_WRITE && !reads)))
+            api_forward(r);
+        else
+            rows[i].run(r);
+        return true;
+    }
+    return false;
+}

@@ -1,0 +1,230 @@
+#include "client/local.h"
+
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "client/path.h"
+
+struct local_client {
+    struct client base;
+    struct api *api;
+    struct arena arena;
+    struct user user;
+    struct list calls;
+};
+
+struct local_call {
+    struct api_local local; /* first: a cancelled call is freed as its api_local */
+    struct list link;
+    void (*done)(void *ctx, const struct client_reply *reply);
+    void *ctx;
+};
+
+static const char patch_content[][48] = {"application/merge-patch+json", "application/json-patch+json",
+                                         "application/strategic-merge-patch+json", "application/apply-patch+yaml"};
+
+static void on_done(struct api_local *l, int code, struct slice body)
+{
+    struct local_call *call = container_of(l, struct local_call, local);
+    struct client_reply reply = {.code = code, .body = body};
+    list_remove(&call->link);
+    call->done(call->ctx, &reply);
+    mem_free(call);
+}
+
+static struct client_call *local_call(struct client *c, const struct client_request *req,
+                                      void (*done)(void *ctx, const struct client_reply *reply), void *ctx)
+{
+    struct local_client *lc = container_of(c, struct local_client, base);
+    struct local_call *call = mem_new(struct local_call);
+    struct buf path = BUF_INIT(4096), body = BUF_INIT(8 << 20);
+    client_path(&path, req);
+    if (req->body)
+        json_write(&body, req->body);
+    call->local.done = on_done;
+    call->done = done;
+    call->ctx = ctx;
+    list_push(&lc->calls, &call->link);
+    api_local_start(lc->api, &call->local, &lc->user, client_method(req->verb), path.p, req->query ? req->query : "",
+                    req->verb == CLIENT_PATCH ? patch_content[req->patch] : "application/json", buf_slice(&body));
+    buf_done(&path);
+    buf_done(&body);
+    return (struct client_call *)call;
+}
+
+static void local_cancel(struct client *c, struct client_call *handle)
+{
+    struct local_call *call = (struct local_call *)handle;
+    (void)c;
+    list_remove(&call->link);
+    api_local_cancel(&call->local);
+}
+
+/* ---- informers over the replica's own tables ---- */
+
+struct local_informer {
+    struct informer base;
+    struct api *api;
+    struct store *store;
+    struct store_table *table;
+    struct store_watch watch;
+    struct loop_timer start;
+    const struct informer_handler *handler;
+    void *ctx;
+    struct slice prefix; /* namespace, owned */
+    bool following;
+};
+
+static struct client_object object_of(const struct store_item *item)
+{
+    return (struct client_object){item_key(item), blob_slice(item->value), item->mod_revision};
+}
+
+static bool wanted(const struct local_informer *i, const struct store_item *item)
+{
+    return slice_starts(item_key(item), i->prefix);
+}
+
+/* Tells of everything there is: at the start, and after the state was replaced as a whole. */
+static void tell_all(struct local_informer *i)
+{
+    struct tree_node *root = tree_ref(store_root(i->table));
+    struct tree_iter it;
+    i->base.revision = store_revision(i->store);
+    tree_iter_init(&it, root, i->prefix);
+    for (struct store_item *item; (item = tree_iter_next(&it)) && wanted(i, item);) {
+        struct client_object now = object_of(item);
+        i->handler->on_change(i->ctx, NULL, &now);
+    }
+    tree_unref(root);
+    store_watch_start(i->store, i->table, i->base.revision, &i->watch);
+    i->following = true;
+}
+
+static void tell_event(struct local_informer *i, const struct store_event *e)
+{
+    struct client_object before, now;
+    if (!wanted(i, e->now))
+        return;
+    if (e->before)
+        before = object_of(e->before);
+    now = object_of(e->now);
+    i->handler->on_change(i->ctx, e->before ? &before : NULL, e->deleted ? NULL : &now);
+}
+
+static void on_notify(struct store_watch *w)
+{
+    struct local_informer *i = container_of(w, struct local_informer, watch);
+    const struct store_event *e;
+    bool lost = false;
+    while ((e = store_watch_next(i->store, w, &lost)))
+        tell_event(i, e);
+    i->base.revision = store_revision(i->store);
+    if (lost) {
+        store_watch_stop(w);
+        tell_all(i);
+    }
+}
+
+static void on_start(struct loop_timer *t)
+{
+    struct local_informer *i = container_of(t, struct local_informer, start);
+    tell_all(i);
+    i->base.synced = true;
+    if (i->handler->on_synced)
+        i->handler->on_synced(i->ctx);
+}
+
+static void informer_local_free(struct informer *base)
+{
+    struct local_informer *i = container_of(base, struct local_informer, base);
+    loop_timer_stop(api_loop(i->api), &i->start);
+    if (i->following)
+        store_watch_stop(&i->watch);
+    mem_free((char *)i->prefix.p);
+    mem_free(i);
+}
+
+static bool informer_local_get(const struct informer *base, struct slice key, struct client_object *ret)
+{
+    const struct local_informer *i = container_of(base, struct local_informer, base);
+    const struct store_item *item = store_get(i->table, key);
+    if (!item || !wanted(i, item))
+        return false;
+    *ret = object_of(item);
+    return true;
+}
+
+static void informer_local_each(const struct informer *base, struct slice prefix,
+                                bool (*each)(void *ctx, const struct client_object *o), void *ctx)
+{
+    const struct local_informer *i = container_of(base, struct local_informer, base);
+    struct tree_node *root = tree_ref(store_root(i->table));
+    struct tree_iter it;
+    bool more = true;
+    tree_iter_init(&it, root, prefix.n ? prefix : i->prefix);
+    for (struct store_item *item; more && (item = tree_iter_next(&it)) && slice_starts(item_key(item), prefix) && wanted(i, item);) {
+        struct client_object o = object_of(item);
+        more = each(ctx, &o);
+    }
+    tree_unref(root);
+}
+
+static size_t informer_local_count(const struct informer *base)
+{
+    const struct local_informer *i = container_of(base, struct local_informer, base);
+    return tree_count(store_root(i->table));
+}
+
+static const struct informer_ops local_informer_ops = {informer_local_free, informer_local_get, informer_local_each,
+                                                       informer_local_count};
+
+static struct informer *local_informer_new(struct client *c, const struct informer_options *o,
+                                           const struct informer_handler *h, void *ctx)
+{
+    struct local_client *lc = container_of(c, struct local_client, base);
+    struct local_informer *i = mem_new(struct local_informer);
+    char name[256];
+    const struct resource *res = o->res->storage ? o->res->storage : o->res;
+    int n = snprintf(name, sizeof name, "%s%s%s", res->group, res->group[0] ? "/" : "", res->plural);
+    i->base = (struct informer){.ops = &local_informer_ops, .client = c};
+    i->api = lc->api;
+    i->store = replica_store(api_replica(lc->api));
+    i->table = store_table(i->store, slice_of(name, (size_t)n));
+    i->watch.notify = on_notify;
+    i->start.cb = on_start;
+    i->handler = h;
+    i->ctx = ctx;
+    if (o->ns) {
+        char prefix[256];
+        n = snprintf(prefix, sizeof prefix, "%s/", o->ns);
+        i->prefix = slice_of(mem_strndup(prefix, (size_t)n), (size_t)n);
+    }
+    loop_timer_start(api_loop(lc->api), &i->start, 0);
+    return &i->base;
+}
+
+static const struct client_ops local_ops = {local_call, local_cancel, local_informer_new};
+
+struct client *client_local_new(struct api *api, const char *user)
+{
+    struct local_client *lc = mem_new(struct local_client);
+    lc->base = (struct client){&local_ops, api_loop(api)};
+    lc->api = api;
+    list_init(&lc->calls);
+    arena_init(&lc->arena, 1 << 16);
+    user_set_superuser(&lc->user, &lc->arena);
+    lc->user.name = arena_copy(&lc->arena, slice_str(user));
+    return &lc->base;
+}
+
+void client_local_free(struct client *c)
+{
+    if (!c)
+        return;
+    struct local_client *lc = container_of(c, struct local_client, base);
+    list_each (node, &lc->calls)
+        local_cancel(c, (struct client_call *)container_of(node, struct local_call, link));
+    arena_done(&lc->arena);
+    mem_free(lc);
+}
