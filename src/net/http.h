@@ -20,15 +20,15 @@
 #include "net/tls.h"
 
 enum {
-    HTTP_HEADERS_MAX = 100,            /* fields in one head */
-    HTTP_HEAD_MAX = 64 << 10,          /* bytes of one head */
-    HTTP_BODY_MAX = 3 << 20,           /* default body_max; Kubernetes' limit on a request body */
-    HTTP_STREAMS_MAX = 1000,           /* concurrent HTTP/2 streams of a connection */
-    HTTP_CONNECTIONS_MAX = 20000,      /* of a server */
+    HTTP_HEADERS_MAX = 100,       /* fields in one head */
+    HTTP_HEAD_MAX = 64 << 10,     /* bytes of one head */
+    HTTP_BODY_MAX = 3 << 20,      /* default body_max; Kubernetes' limit on a request body */
+    HTTP_STREAMS_MAX = 1000,      /* concurrent HTTP/2 streams of a connection */
+    HTTP_CONNECTIONS_MAX = 20000, /* of a server */
 };
 
 struct http_header {
-    struct slice name;  /* lower case */
+    struct slice name; /* lower case */
     struct slice value;
 };
 
@@ -44,18 +44,18 @@ struct http_request {
     struct slice body;                 /* whole, decoded from chunks; gzip is undone when content-encoding says so */
     const struct http_header *headers; /* without pseudo-headers; "host" holds :authority */
     size_t n_headers;
-    unsigned version;                  /* 1 or 2 */
-    bool upgrade;                      /* HTTP/1.1 with Connection: Upgrade */
-    const struct tls_identity *peer;   /* the verified client certificate, or NULL */
-    const char *remote;                /* the client's address as text */
+    unsigned version;                /* 1 or 2 */
+    bool upgrade;                    /* HTTP/1.1 with Connection: Upgrade */
+    const struct tls_identity *peer; /* the verified client certificate, or NULL */
+    const char *remote;              /* the client's address as text */
 };
 
 struct http_server_options {
-    const char *listen;                /* as loop_listen */
-    struct tls_context *tls;           /* NULL = plain */
-    size_t body_max;                   /* 0 = HTTP_BODY_MAX */
-    unsigned idle_ms;                  /* close a connection without streams after; 0 = 180,000 */
-    unsigned head_ms;                  /* a request's head and body must be in within; 0 = 30,000 */
+    const char *listen;      /* as loop_listen */
+    struct tls_context *tls; /* NULL = plain */
+    size_t body_max;         /* 0 = HTTP_BODY_MAX */
+    unsigned idle_ms;        /* close a connection without streams after; 0 = 180,000 */
+    unsigned head_ms;        /* a request's head and body must be in within; 0 = 30,000 */
     /* x is the server's until ended. */
     void (*on_request)(void *ctx, struct http_exchange *x);
     void *ctx;
@@ -65,8 +65,11 @@ int http_server_new(struct loop *l, const struct http_server_options *o, struct 
 unsigned http_server_port(const struct http_server *s);
 /* Stops accepting, tells HTTP/2 clients to go elsewhere (GOAWAY), closes connections when idle or after grace_ms. */
 void http_server_drain(struct http_server *s, unsigned grace_ms);
-/* Closes everything; aborts what is open (on_abort runs for those with one set). NULL is fine. */
+/* Closes everything; aborts what is open (on_abort runs for those with one set). Not from inside a callback of the
+ * server. NULL is fine. */
 void http_server_free(struct http_server *s);
+/* Connections open now, those being closed included; 0 once draining is over. */
+size_t http_server_connections(const struct http_server *s);
 
 const struct http_request *http_request(const struct http_exchange *x);
 /* A request header by lower-case name; p is NULL when absent. */
@@ -91,7 +94,8 @@ void http_on_drain(struct http_exchange *x, void (*cb)(struct http_exchange *x))
 void http_reply_end(struct http_exchange *x);
 /* Ends x without a (full) answer: resets the stream or closes the connection. */
 void http_abort(struct http_exchange *x);
-/* Answers 101 (or the code given) and ends x; the raw stream from here on is the caller's. */
+/* Answers 101 (or the code given) and ends x; the raw stream from here on is the caller's; it reads nothing before
+ * conn_handle. NULL when x was no upgrade request or the client is gone; x is ended (aborted) then too. */
 struct conn *http_upgrade(struct http_exchange *x, int code, const struct http_header *headers, size_t n_headers);
 
 /* ---- client ---- */
@@ -100,21 +104,21 @@ struct http_client;
 struct http_call;
 
 struct http_client_options {
-    const char *addr;                  /* as loop_connect */
-    const char *host;                  /* Host / :authority; NULL = addr */
-    struct tls_context *tls;           /* NULL = plain */
-    const char *tls_name;              /* name or IP expected in the server's certificate; NULL = from addr */
-    bool h2;                           /* plain connections: speak HTTP/2 with prior knowledge (gRPC); TLS: by ALPN */
-    unsigned connect_ms;               /* 0 = 5,000 */
+    const char *addr;        /* as loop_connect */
+    const char *host;        /* Host / :authority; NULL = addr */
+    struct tls_context *tls; /* NULL = plain */
+    const char *tls_name;    /* name or IP expected in the server's certificate; NULL = from addr */
+    bool h2;                 /* plain connections: speak HTTP/2 with prior knowledge (gRPC); TLS: by ALPN */
+    unsigned connect_ms;     /* 0 = 5,000 */
 };
 
 struct http_call_options {
     const char *method;
-    const char *path;                  /* with query */
+    const char *path; /* with query */
     const struct http_header *headers;
     size_t n_headers;
-    struct slice body;                 /* copied */
-    unsigned timeout_ms;               /* to the end of the answer; 0 = none (watches) */
+    struct slice body;   /* copied */
+    unsigned timeout_ms; /* to the end of the answer; 0 = none (watches) */
     /* The head arrived; headers are valid during the call. May be NULL. */
     void (*on_head)(void *ctx, int code, const struct http_header *headers, size_t n_headers);
     /* Body bytes. May be NULL. */
@@ -128,7 +132,7 @@ struct http_call_options {
 
 /* Connects on demand; one connection with HTTP/2, up to 8 with HTTP/1.1. */
 struct http_client *http_client_new(struct loop *l, const struct http_client_options *o);
-/* Open calls end with -ESHUTDOWN before this returns. NULL is fine. */
+/* Open calls end with -ESHUTDOWN before this returns. Not from inside a callback of the client. NULL is fine. */
 void http_client_free(struct http_client *c);
 /* Never NULL; the handle is valid until on_done. */
 struct http_call *http_call(struct http_client *c, const struct http_call_options *o);
@@ -137,7 +141,8 @@ void http_call_cancel(struct http_call *call);
 /* Stops reading the answer until resumed (backpressure for proxies). */
 void http_call_pause(struct http_call *call, bool paused);
 /* An HTTP/1.1 Upgrade on a connection of its own. done runs exactly once: with a raw stream after 101 and the head
- * (valid during the call), or conn NULL with err 0 and the other code, its head and up to 64 KiB of body, or err < 0. */
+ * (valid during the call), or conn NULL with err 0 and the other code, its head and up to 64 KiB of body, or err < 0.
+ */
 void http_client_upgrade(struct http_client *c, const struct http_call_options *o,
                          void (*done)(void *ctx, int err, int code, const struct http_header *headers, size_t n,
                                       struct slice body, struct conn *raw),

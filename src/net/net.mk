@@ -1,4 +1,11 @@
 libpintle_a_SOURCES += \
-  src/net/conn.h \
+  src/net/chunkq.c src/net/chunkq.h \
+  src/net/conn.c src/net/conn.h src/net/conn_impl.h \
+  src/net/h1_server.c \
+  src/net/h2_guard.c src/net/h2_guard.h \
+  src/net/h2_server.c \
   src/net/http.h \
-  src/net/tls.h
+  src/net/http_exchange.c \
+  src/net/http_server.c src/net/http_server_impl.h \
+  src/net/tls.c src/net/tls.h src/net/tls_conn.c src/net/tls_impl.h \
+  src/net/turn.c src/net/turn.h
