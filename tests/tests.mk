@@ -7,6 +7,16 @@ UNIT_TESTS += tests/unit/test_loop_sim
 UNIT_TESTS += tests/unit/test_json
 UNIT_TESTS += tests/unit/test_yaml
 UNIT_TESTS += tests/unit/test_schema
+# One cmocka program a module: tests/unit/test_<module>.c.
+UNIT_TESTS = \
+  tests/unit/test_base \
+  tests/unit/test_store \
+  tests/unit/test_json \
+  tests/unit/test_yaml \
+  tests/unit/test_schema \
+  tests/unit/test_meta \
+  tests/unit/test_quantity \
+  tests/unit/test_selector
 
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
