@@ -16,7 +16,9 @@ UNIT_TESTS = \
   tests/unit/test_schema \
   tests/unit/test_meta \
   tests/unit/test_quantity \
-  tests/unit/test_selector
+  tests/unit/test_selector \
+  tests/unit/test_check \
+  tests/unit/test_defaults
 
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)

@@ -62,3 +62,32 @@ struct slice path_text(struct arena *a, const struct json *scalar)
     buf_done(&text);
     return copy;
 }
+
+/* The object that holds the path's last step, made when a is given; *last is that step. NULL when there is none. */
+static struct json *holder(struct arena *a, struct json *obj, struct slice path, struct slice *last)
+{
+    for (;;) {
+        *last = next_step(&path);
+        if (path.n == 0 || !obj)
+            return json_is(obj, JSON_OBJECT) ? obj : NULL;
+        struct json *next = json_get(obj, *last);
+        if (a && (!next || next->type == JSON_NULL)) {
+            next = json_new_object(a);
+            json_set(a, obj, *last, next);
+        }
+        obj = next;
+    }
+}
+
+void path_set(struct arena *a, struct json *obj, struct slice path, struct json *v)
+{
+    struct slice last;
+    struct json *box = holder(a, obj, path, &last);
+    json_set(a, box, last, v);
+}
+
+void path_del(struct json *obj, struct slice path)
+{
+    struct slice last;
+    json_del(holder(NULL, obj, path, &last), last);
+}

@@ -15,4 +15,9 @@ struct json *path_first(const struct json *v, struct slice paths);
 /* A scalar as text: strings as they are, numbers and booleans in JSON (made in a); p is NULL for anything else. */
 struct slice path_text(struct arena *a, const struct json *scalar);
 
+/* Puts v at the path, making the objects on the way (no arrays). Does nothing when something else is in the way. */
+void path_set(struct arena *a, struct json *obj, struct slice path, struct json *v);
+/* Removes what stands at the path, a member of an object. */
+void path_del(struct json *obj, struct slice path);
+
 #endif
