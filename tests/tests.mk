@@ -7,18 +7,11 @@ UNIT_TESTS += tests/unit/test_loop_sim
 UNIT_TESTS += tests/unit/test_json
 UNIT_TESTS += tests/unit/test_yaml
 UNIT_TESTS += tests/unit/test_schema
-# One cmocka program a module: tests/unit/test_<module>.c.
-UNIT_TESTS = \
-  tests/unit/test_base \
-  tests/unit/test_store \
-  tests/unit/test_json \
-  tests/unit/test_yaml \
-  tests/unit/test_schema \
-  tests/unit/test_meta \
-  tests/unit/test_quantity \
-  tests/unit/test_selector \
-  tests/unit/test_check \
-  tests/unit/test_defaults
+UNIT_TESTS += tests/unit/test_meta
+UNIT_TESTS += tests/unit/test_quantity
+UNIT_TESTS += tests/unit/test_selector
+UNIT_TESTS += tests/unit/test_check
+UNIT_TESTS += tests/unit/test_defaults
 
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
