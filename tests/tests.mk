@@ -7,6 +7,11 @@ UNIT_TESTS += tests/unit/test_loop_sim
 UNIT_TESTS += tests/unit/test_json
 UNIT_TESTS += tests/unit/test_yaml
 UNIT_TESTS += tests/unit/test_schema
+UNIT_TESTS += tests/unit/test_meta
+UNIT_TESTS += tests/unit/test_quantity
+UNIT_TESTS += tests/unit/test_selector
+UNIT_TESTS += tests/unit/test_check
+UNIT_TESTS += tests/unit/test_defaults
 
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)

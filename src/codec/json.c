@@ -450,6 +450,60 @@ struct json *json_remove_at(struct json *array, size_t i)
     return v;
 }
 
+/* Merges two sorted chains linked by ->next. */
+static struct json *merge(struct json *a, struct json *b,
+                          int (*order)(const void *ctx, const struct json *a, const struct json *b), const void *ctx)
+{
+    struct json head, *last = &head;
+    while (a && b) {
+        struct json **least = order(ctx, b, a) < 0 ? &b : &a;
+        last->next = *least;
+        last = *least;
+        *least = last->next;
+    }
+    last->next = a ? a : b;
+    return head.next;
+}
+
+/* Bottom-up merge sort: runs[i] holds a sorted chain of 2^i items, or nothing. */
+static struct json *sort_chain(struct json *first,
+                               int (*order)(const void *ctx, const struct json *a, const struct json *b),
+                               const void *ctx)
+{
+    struct json *runs[64] = {0}, *all = NULL, *next;
+    for (struct json *it = first; it; it = next) {
+        next = it->next;
+        it->next = NULL;
+        size_t i = 0;
+        for (; runs[i]; i++) {
+            it = merge(runs[i], it, order, ctx);
+            runs[i] = NULL;
+        }
+        runs[i] = it;
+    }
+    for (size_t i = 0; i < 64; i++)
+        if (runs[i])
+            all = merge(runs[i], all, order, ctx);
+    return all;
+}
+
+void json_sort(struct json *box, int (*order)(const void *ctx, const struct json *a, const struct json *b),
+               const void *ctx)
+{
+    bool sorted = true;
+    struct json *prev = NULL;
+    json_each (it, box)
+        sorted &= !it->prev || order(ctx, it->prev, it) <= 0;
+    if (sorted)
+        return;
+    box->u.items.first = sort_chain(box->u.items.first, order, ctx);
+    json_each (it, box) {
+        it->prev = prev;
+        prev = it;
+    }
+    box->u.items.last = prev;
+}
+
 void json_assign(struct json *v, const struct json *w)
 {
     if (!v || !w || v == w)

@@ -120,6 +120,9 @@ void json_append(struct json *array, struct json *v);
 void json_insert(struct json *array, size_t i, struct json *v);
 /* Takes item i out. */
 struct json *json_remove_at(struct json *array, size_t i);
+/* Sorts the items of an array or object; stable, in place. order answers <0, 0, >0. */
+void json_sort(struct json *box, int (*order)(const void *ctx, const struct json *a, const struct json *b),
+               const void *ctx);
 /* Replaces what *v holds by what *w holds, in place (key and sibling stay). */
 void json_assign(struct json *v, const struct json *w);
 

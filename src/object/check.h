@@ -40,4 +40,7 @@ void check_on_duplicate(void *check, const char *path, struct slice name);
 /* Checks and normalises obj against type. 0, or 400 in st. In strict mode duplicates noted before count too. */
 int check_object(struct check *c, const struct schema_type *type, struct json *obj, struct status *st);
 
+/* Puts the members of one object (not those below it) into schema order. */
+void check_order(const struct schema_type *type, struct json *obj);
+
 #endif

@@ -1,11 +1,15 @@
 libpintle_a_SOURCES += \
   src/object/apply.h \
-  src/object/check.h \
-  src/object/defaults.h \
-  src/object/intstr.h \
-  src/object/meta.h \
+  src/object/check.c src/object/check.h \
+  src/object/defaults.c src/object/defaults.h \
+  src/object/defaults_kinds.c src/object/defaults_kinds.h \
+  src/object/intstr.c src/object/intstr.h \
+  src/object/meta.c src/object/meta.h \
+  src/object/names.c \
   src/object/patch.h \
+  src/object/path.c src/object/path.h \
   src/object/print.h \
-  src/object/quantity.h \
-  src/object/selector.h \
+  src/object/quantity.c src/object/quantity.h \
+  src/object/selector.c src/object/selector.h \
+  src/object/selector_parse.c src/object/selector_parse.h \
   src/object/validate.h

@@ -24,6 +24,7 @@ enum selector_op {
 struct selector_term {
     struct slice key;
     enum selector_op op;
+    bool exact;                 /* written with = or != instead of in or notin */
     const struct slice *values; /* sorted; one for GREATER and LESS */
     size_t n_values;
 };
@@ -33,11 +34,6 @@ struct selector {
     const struct selector_term *terms; /* in byte order of keys */
     size_t n;
     bool nothing; /* matches nothing at all: the meaning of an absent LabelSelector */
-};
-
-/* One label, or one selectable field, of an object: what the store extracts once for an object. */
-struct attribute {
-    struct slice key, value;
 };
 
 /* Parses the labelSelector query parameter; "" matches everything. 0 or 400. */
@@ -54,12 +50,14 @@ int selector_from_map(struct arena *a, const struct json *map, struct selector *
 
 /* Against an object of strings (metadata.labels); labels may be NULL. */
 bool selector_matches_labels(const struct selector *s, const struct json *labels);
-/* Against extracted attributes, in any order. An absent key counts as "" for fields. */
-bool selector_matches_attributes(const struct selector *s, const struct attribute *attributes, size_t n, bool fields);
+/* Against labels or fields that get looks up, such as the attributes the store keeps with an object. get answers with
+ * p NULL for what is absent; that counts as "" for fields. */
+bool selector_matches(const struct selector *s, bool fields, struct slice (*get)(const void *ctx, struct slice key),
+                      const void *ctx);
 /* Against an object's selectable fields, read through res->selectable. */
 bool selector_matches_fields(const struct selector *s, const struct resource *res, const struct json *obj);
 
-/* The value of one selectable field of obj as text; always set ("" at least). label is metadata.name,
+/* The value of one selectable field of obj as text, "" at least; numbers are written into a. label is metadata.name,
  * metadata.namespace or one of res->selectable; p is NULL when it is none of them. */
 struct slice selector_field_value(struct arena *a, const struct resource *res, const struct json *obj,
                                   struct slice label);

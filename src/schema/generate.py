@@ -65,8 +65,11 @@ class Lists:
 
 
 class Types:
-    def __init__(self, rows, lists):
+    def __init__(self, rows, defaults, lists):
         self.lists = lists
+        self.defaults = {}
+        for r in defaults:
+            self.defaults.setdefault(r[0], []).append(r[1:])
         self.fields = {}
         self.atomic = set()
         for r in rows:
@@ -135,8 +138,46 @@ class Types:
                 out += [f for f in self.flat(r[2][4:]) if f[1] not in own]
         return out
 
+    def on_path(self, name, path):
+        """The types through which a rule's path leads: their members may need ordering afterwards."""
+        out = [name]
+        for step in path.split('[')[0].split('.') if path else []:
+            kinds = [r[2] for r in self.flat(name) if r[1] == step]
+            if not kinds:
+                sys.exit('defaults.tsv: %s has no %s' % (name, step))
+            m = re.search(r'ref:([^<>]+)', kinds[0])
+            if not m:
+                break
+            name = m.group(1)
+            out.append(name)
+        return out
+
+    def with_defaults(self):
+        """Types below which a default may apply, themselves included."""
+        unknown = set(self.defaults) - set(self.fields)
+        if unknown:
+            sys.exit('defaults.tsv: unknown types: %s' % sorted(unknown))
+        found = {t for name, rules in self.defaults.items() for r in rules for t in self.on_path(name, r[0])}
+        grown = True
+        while grown:
+            grown = False
+            for name, rows in self.fields.items():
+                refs = {m for r in rows for m in re.findall(r'ref:([^<>]+)', r[2])}
+                quantities = any(r[2] == 'map<quantity>' for r in rows)
+                if name not in found and (refs & found or quantities):
+                    found.add(name)
+                    grown = True
+        return found
+
+    def write_defaults(self, i, rows, lines):
+        when = {'unset': 'SCHEMA_WHEN_UNSET', 'empty': 'SCHEMA_WHEN_EMPTY', 'always': 'SCHEMA_ALWAYS'}
+        lines.append('static const struct schema_default defaults_%d[] = {' % i)
+        lines += ['    {%s, %s, %s, %s},' % (c_string(path), when[w], c_string(condition), c_string(value))
+                  for path, w, condition, value in rows] + ['};']
+
     def write(self, out):
         flat = {name: self.flat(name) for name in self.names}
+        defaulted = self.with_defaults()
         lines, heads = [], []
         for i, name in enumerate(self.names):
             fields = flat[name]
@@ -153,8 +194,12 @@ class Types:
             if fields:
                 head += ['.fields = fields_%d' % i, '.by_name = order_%d' % i, '.n_fields = %d' % len(fields),
                          '.own = %s_%d' % ('own' if inlined else 'fields', i), '.n_own = %d' % len(self.fields[name])]
-            if name in self.atomic:
-                head.append('.flags = SCHEMA_ATOMIC')
+            if name in self.defaults:
+                self.write_defaults(i, self.defaults[name], lines)
+                head.append('.defaults = defaults_%d, .n_defaults = %d' % (i, len(self.defaults[name])))
+            flags = (['SCHEMA_ATOMIC'] if name in self.atomic else []) + (['SCHEMA_DEFAULTED'] if name in defaulted else [])
+            if flags:
+                head.append('.flags = ' + ' | '.join(flags))
             heads.append('    {%s},' % ', '.join(head))
         out.append('static const struct schema_type types[%d];' % len(self.names))
         if self.item_lines:
@@ -346,7 +391,7 @@ def write_objects(out, name, count, objects):
 def main():
     directory, target = sys.argv[1], sys.argv[2]
     lists, body = Lists(), []
-    types = Types(read(directory, 'types.tsv'), lists)
+    types = Types(read(directory, 'types.tsv'), read(directory, 'defaults.tsv'), lists)
     for name in types.names:  # items are numbered before anything refers to them
         for r in types.fields[name]:
             types.field(r)

@@ -75,6 +75,17 @@ enum schema_type_flag {
     SCHEMA_PRESERVE_UNKNOWN = 1, /* unknown members are kept */
     SCHEMA_EMBEDDED = 2,         /* holds apiVersion, kind and metadata of its own */
     SCHEMA_ATOMIC = 4,           /* server-side apply treats it as one value */
+    SCHEMA_DEFAULTED = 8,        /* defaults may apply to it or below it */
+    SCHEMA_CUSTOM = 16,          /* of a custom resource: default_json of its fields applies */
+};
+
+enum schema_when { SCHEMA_WHEN_UNSET, SCHEMA_WHEN_EMPTY, SCHEMA_ALWAYS };
+
+/* One row of tables/defaults.tsv; its first line says what the texts mean. */
+struct schema_default {
+    const char *path;
+    enum schema_when when;
+    const char *condition, *value;
 };
 
 struct schema_type {
@@ -83,7 +94,9 @@ struct schema_type {
     const uint16_t *by_name;           /* numbers of fields in byte order of their names */
     const struct schema_field *own;    /* as protobuf nests them: SCHEMA_INLINE members instead of flattened ones */
     uint16_t n_fields, n_own;
+    uint16_t n_defaults;
     uint8_t flags; /* enum schema_type_flag */
+    const struct schema_default *defaults;
     const struct schema_rules *rules;
 };
 

@@ -1,5 +1,6 @@
 SCHEMA_TABLES = \
   $(srcdir)/src/schema/tables/columns.tsv \
+  $(srcdir)/src/schema/tables/defaults.tsv \
   $(srcdir)/src/schema/tables/groups.tsv \
   $(srcdir)/src/schema/tables/objects.jsonl \
   $(srcdir)/src/schema/tables/rbac.tsv \

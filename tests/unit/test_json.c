@@ -170,6 +170,24 @@ static void test_changing(void **state)
     assert_json(l, "[{\"x\":0.5},2,3,9]");
 }
 
+static int by_tens(const void *ctx, const struct json *a, const struct json *b)
+{
+    (void)ctx;
+    return (int)(json_int(a, 0) / 10 - json_int(b, 0) / 10);
+}
+
+static void test_sort_is_stable(void **state)
+{
+    struct json *l = parse(*state, "[31,12,35,11,1,39,13,30]");
+    json_sort(l, by_tens, NULL);
+    assert_json(l, "[1,12,11,13,31,35,39,30]");
+    assert_int_equal(json_int(l->u.items.last->prev, 0), 39);
+    json_append(l, json_new_int(*state, 0));
+    json_sort(l, by_tens, NULL);
+    assert_json(l, "[1,0,12,11,13,31,35,39,30]");
+    json_sort(NULL, by_tens, NULL);
+}
+
 static void test_reading_absent(void **state)
 {
     struct json *v = parse(*state, "{\"a\":{\"b\":7.0},\"s\":\"x\"}");
@@ -217,6 +235,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_large_object_is_indexed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_index_survives_churn, setup, teardown),
         cmocka_unit_test_setup_teardown(test_changing, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_sort_is_stable, setup, teardown),
         cmocka_unit_test_setup_teardown(test_reading_absent, setup, teardown),
         cmocka_unit_test(test_memory_short),
     };

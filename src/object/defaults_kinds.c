@@ -1,0 +1,253 @@
+#include "object/defaults_kinds.h"
+
+#include "base/timefmt.h"
+#include "object/path.h"
+#include "object/quantity.h"
+
+static void set_string(struct arena *a, struct json *obj, const char *member, const char *value)
+{
+    json_set_str(a, obj, member, json_new_str(a, value));
+}
+
+static bool is_missing(const struct json *obj, const char *member)
+{
+    const struct json *v = json_get_str(obj, member);
+    return !v || v->type == JSON_NULL || (v->type == JSON_STRING && v->u.string.n == 0);
+}
+
+/* Copies the members of from that to lacks. */
+static void copy_absent(struct arena *a, struct json *to, const struct json *from)
+{
+    json_each (it, from)
+        if (!json_get(to, it->key))
+            json_set(a, to, it->key, json_clone(a, it));
+}
+
+/* ---- pods ---- */
+
+static void requests_from_limits(struct arena *a, struct json *resources)
+{
+    const struct json *limits = json_get_str(resources, "limits");
+    if (json_len(limits))
+        copy_absent(a, json_object_at(a, resources, "requests"), limits);
+}
+
+static void pod_requests(struct arena *a, struct json *pod, int64_t now)
+{
+    static const char *const lists[] = {"spec.containers", "spec.initContainers"};
+    (void)now;
+    for (size_t i = 0; i < 2; i++)
+        json_each (it, json_path(pod, lists[i]))
+            requests_from_limits(a, json_get_str(it, "resources"));
+}
+
+/* Resources that a pod as a whole may ask for. */
+static bool is_pod_level(struct slice name)
+{
+    return slice_eq_str(name, "cpu") || slice_eq_str(name, "memory") || slice_starts(name, SLICE("hugepages-"));
+}
+
+/* Adds up one resource over the containers; false when none names it. */
+static bool sum_over_containers(const struct json *pod, const char *which, struct slice name, struct quantity *sum)
+{
+    bool any = false;
+    *sum = (struct quantity){0};
+    json_each (it, json_path(pod, "spec.containers")) {
+        struct quantity q;
+        if (quantity_from_json(json_get(json_path(it, which), name), &q)) {
+            *sum = quantity_add(*sum, q);
+            any = true;
+        }
+    }
+    return any;
+}
+
+/* Pod-level requests: what the containers ask for in sum, else the pod-level limit. */
+static void pod_level_requests(struct arena *a, struct json *pod, int64_t now)
+{
+    struct json *resources = json_path(pod, "spec.resources");
+    const struct json *limits = json_get_str(resources, "limits");
+    (void)now;
+    if (json_len(limits) == 0)
+        return;
+    struct json *requests = json_object_at(a, resources, "requests");
+    json_each (it, limits) {
+        struct quantity sum;
+        if (json_get(requests, it->key) || !is_pod_level(it->key))
+            continue;
+        bool overcommit = !slice_starts(it->key, SLICE("hugepages-"));
+        if (overcommit && sum_over_containers(pod, "resources.requests", it->key, &sum))
+            json_set(a, requests, it->key, quantity_to_json(a, sum));
+        else
+            json_set(a, requests, it->key, json_clone(a, it));
+    }
+}
+
+static void host_ports(struct arena *a, struct json *pod, int64_t now)
+{
+    static const char *const lists[] = {"spec.containers", "spec.initContainers"};
+    (void)now;
+    if (!json_bool(json_path(pod, "spec.hostNetwork"), false))
+        return;
+    for (size_t i = 0; i < 2; i++)
+        json_each (it, json_path(pod, lists[i]))
+            json_each (port, json_get_str(it, "ports"))
+                if (json_int(json_get_str(port, "hostPort"), 0) == 0)
+                    json_set_str(a, port, "hostPort", json_clone(a, json_get_str(port, "containerPort")));
+}
+
+/* Always for the tag latest, given or implied; IfNotPresent for other tags and digests. */
+static const char *pull_policy(struct slice image)
+{
+    struct slice name = image;
+    if (image.n && memchr(image.p, '@', image.n))
+        return "IfNotPresent";
+    for (size_t i = image.n; i > 0; i--) {
+        if (image.p[i - 1] == '/') {
+            name = slice_from(image, i);
+            break;
+        }
+    }
+    struct slice tag;
+    bool tagged = slice_cut(name, ':', &name, &tag);
+    return !tagged || slice_eq_str(tag, "latest") ? "Always" : "IfNotPresent";
+}
+
+static void image_pull_policy(struct arena *a, struct json *container, int64_t now)
+{
+    (void)now;
+    if (is_missing(container, "imagePullPolicy"))
+        set_string(a, container, "imagePullPolicy", pull_policy(json_path_string(container, "image")));
+}
+
+static void volume_source(struct arena *a, struct json *volume, int64_t now)
+{
+    (void)now;
+    json_each (it, volume)
+        if (!slice_eq_str(it->key, "name") && it->type != JSON_NULL)
+            return;
+    json_set_str(a, volume, "emptyDir", json_new_object(a));
+}
+
+static void image_volume_pull_policy(struct arena *a, struct json *volume, int64_t now)
+{
+    struct json *image = json_get_str(volume, "image");
+    (void)now;
+    if (image && is_missing(image, "pullPolicy"))
+        set_string(a, image, "pullPolicy", pull_policy(json_path_string(image, "reference")));
+}
+
+/* ---- services ---- */
+
+static void service_target_ports(struct arena *a, struct json *service, int64_t now)
+{
+    (void)now;
+    json_each (it, json_path(service, "spec.ports")) {
+        const struct json *target = json_get_str(it, "targetPort");
+        bool given = json_is(target, JSON_STRING) ? target->u.string.n > 0 : json_int(target, 0) != 0;
+        if (!given)
+            json_set_str(a, it, "targetPort", json_clone(a, json_get_str(it, "port")));
+    }
+}
+
+static void load_balancer_ip_mode(struct arena *a, struct json *service, int64_t now)
+{
+    (void)now;
+    if (!slice_eq_str(json_path_string(service, "spec.type"), "LoadBalancer"))
+        return;
+    json_each (it, json_path(service, "status.loadBalancer.ingress"))
+        if (!is_missing(it, "ip") && is_missing(it, "ipMode"))
+            set_string(a, it, "ipMode", "VIP");
+}
+
+/* ---- others ---- */
+
+static void limit_range_item(struct arena *a, struct json *item, int64_t now)
+{
+    static const char *const steps[][2] = {
+        {"max", "default"}, {"default", "defaultRequest"}, {"min", "defaultRequest"}};
+    (void)now;
+    if (!slice_eq_str(json_path_string(item, "type"), "Container"))
+        return;
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        const struct json *from = json_get_str(item, steps[i][0]);
+        if (json_len(from))
+            copy_absent(a, json_object_at(a, item, steps[i][1]), from);
+    }
+}
+
+static void claim_templates(struct arena *a, struct json *set, int64_t now)
+{
+    (void)now;
+    json_each (it, json_path(set, "spec.volumeClaimTemplates")) {
+        set_string(a, it, "apiVersion", "v1");
+        set_string(a, it, "kind", "PersistentVolumeClaim");
+    }
+}
+
+static void time_added(struct arena *a, struct json *taint, int64_t now)
+{
+    char text[TIME_SEC_LEN + 1];
+    time_format_sec(now, text);
+    if (is_missing(taint, "timeAdded"))
+        set_string(a, taint, "timeAdded", text);
+}
+
+static void crd_names(struct arena *a, struct json *crd, int64_t now)
+{
+    struct json *names = json_path(crd, "spec.names");
+    struct slice kind = json_path_string(names, "kind");
+    (void)now;
+    if (!names || kind.n == 0)
+        return;
+    if (is_missing(names, "singular")) {
+        struct slice lower = arena_copy(a, kind);
+        for (size_t i = 0; i < lower.n; i++)
+            if (lower.p[i] >= 'A' && lower.p[i] <= 'Z')
+                ((char *)lower.p)[i] = (char)(lower.p[i] | 0x20);
+        json_set_str(a, names, "singular", json_new_string(a, lower));
+    }
+    if (is_missing(names, "listKind"))
+        json_set_str(a, names, "listKind", json_new_printf(a, "%" SLICE_FMT "List", SLICE_ARG(kind)));
+}
+
+static void crd_stored_versions(struct arena *a, struct json *crd, int64_t now)
+{
+    (void)now;
+    if (json_len(json_path(crd, "status.storedVersions")))
+        return;
+    json_each (it, json_path(crd, "spec.versions")) {
+        if (!json_bool(json_get_str(it, "storage"), false))
+            continue;
+        struct json *list = json_new_array(a);
+        json_append(list, json_new_string(a, json_path_string(it, "name")));
+        path_set(a, crd, SLICE("status.storedVersions"), list);
+        return;
+    }
+}
+
+defaults_function *defaults_function_find(struct slice name)
+{
+    static const struct {
+        const char *name;
+        defaults_function *function;
+    } functions[] = {
+        {"claim_templates", claim_templates},
+        {"crd_names", crd_names},
+        {"crd_stored_versions", crd_stored_versions},
+        {"host_ports", host_ports},
+        {"image_pull_policy", image_pull_policy},
+        {"image_volume_pull_policy", image_volume_pull_policy},
+        {"limit_range_item", limit_range_item},
+        {"load_balancer_ip_mode", load_balancer_ip_mode},
+        {"pod_level_requests", pod_level_requests},
+        {"pod_requests", pod_requests},
+        {"service_target_ports", service_target_ports},
+        {"time_added", time_added},
+        {"volume_source", volume_source},
+    };
+    for (size_t i = 0; i < sizeof functions / sizeof *functions; i++)
+        if (slice_eq_str(name, functions[i].name))
+            return functions[i].function;
+    return NULL;
+}
