@@ -1,1 +1,28 @@
-# sources of src/apiserver
+libpintle_a_SOURCES += \
+  src/apiserver/api.h \
+  src/apiserver/authz.c \
+  src/apiserver/bootstrap.c \
+  src/apiserver/delete.c \
+  src/apiserver/discovery.c \
+  src/apiserver/encode.c \
+  src/apiserver/filter.c src/apiserver/filter.h \
+  src/apiserver/forward.c \
+  src/apiserver/internal.h \
+  src/apiserver/negotiate.c \
+  src/apiserver/nodeproxy.c \
+  src/apiserver/nonresource.c src/apiserver/nonresource.h \
+  src/apiserver/operations.c \
+  src/apiserver/output.c src/apiserver/output.h \
+  src/apiserver/pipeline.c \
+  src/apiserver/podsub.c \
+  src/apiserver/read.c \
+  src/apiserver/reply.c \
+  src/apiserver/request.h \
+  src/apiserver/review.c \
+  src/apiserver/route.c \
+  src/apiserver/scale.c \
+  src/apiserver/special.c src/apiserver/special.h \
+  src/apiserver/strategy.c \
+  src/apiserver/token.c \
+  src/apiserver/watch.c \
+  src/apiserver/write.c src/apiserver/write.h

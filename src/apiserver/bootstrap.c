@@ -1,5 +1,7 @@
 /* The objects every cluster starts with: namespaces, RBAC, priority classes, the kubernetes Service. Each new leader looks
  * for them one after the other and creates what is missing. */
+#include <stdio.h>
+
 #include "apiserver/internal.h"
 #include "base/mem.h"
 #include "object/meta.h"

@@ -1,5 +1,7 @@
 /* Discovery: what resources there are, in the legacy form (APIVersions, APIGroupList, APIResourceList) and the aggregated
  * one (APIGroupDiscoveryList of apidiscovery.k8s.io/v2). Documents are encoded at their first use and kept. */
+#include <stdio.h>
+
 #include "apiserver/internal.h"
 #include "base/hash.h"
 #include "base/mem.h"

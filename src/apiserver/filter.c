@@ -22,12 +22,15 @@ int api_filter_parse(struct api_request *r, struct api_filter *f, struct status 
     return 0;
 }
 
-/* The value a term looks at; p is NULL when the object has no such label. */
-static struct slice term_value(const struct store_item *item, struct slice key, bool fields)
+static struct slice label_value(const void *item, struct slice key)
 {
+    return attrs_get(item_attrs(item), STORE_ATTR_LABEL, key);
+}
+
+static struct slice field_value(const void *ctx, struct slice key)
+{
+    const struct store_item *item = ctx;
     struct slice ns, name, whole = item_key(item);
-    if (!fields)
-        return attrs_get(item_attrs(item), STORE_ATTR_LABEL, key);
     if (!slice_cut(whole, '/', &ns, &name)) {
         name = whole;
         ns = SLICE("");
@@ -39,26 +42,13 @@ static struct slice term_value(const struct store_item *item, struct slice key, 
     return attrs_get(item_attrs(item), STORE_ATTR_FIELD, key);
 }
 
-static bool match(const struct selector *s, const struct store_item *item, bool fields)
-{
-    if (s->nothing)
-        return false;
-    for (size_t i = 0; i < s->n; i++) {
-        struct selector one = {.terms = &s->terms[i], .n = 1};
-        struct attribute attribute = {s->terms[i].key, term_value(item, s->terms[i].key, fields)};
-        if (!selector_matches_attributes(&one, &attribute, attribute.value.p != NULL, fields))
-            return false;
-    }
-    return true;
-}
-
 bool api_filter_match(const struct api_filter *f, const struct store_item *item)
 {
     if (!item || !slice_starts(item_key(item), f->prefix))
         return false;
     if (f->only.p && !slice_eq(item_key(item), f->only))
         return false;
-    return match(&f->labels, item, false) && match(&f->fields, item, true);
+    return selector_matches(&f->labels, false, label_value, item) && selector_matches(&f->fields, true, field_value, item);
 }
 
 bool api_filter_selects(const struct api_filter *f)

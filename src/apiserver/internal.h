@@ -4,6 +4,7 @@
 
 #include "apiserver/api.h"
 #include "apiserver/request.h"
+#include "auth/rbac.h"
 
 enum {
     API_BARRIER_MS = 5000,       /* a linearizable read waits this long for the leader */
@@ -81,6 +82,14 @@ struct api_authz *api_authz_new(struct api *api);
 void api_authz_free(struct api_authz *z);
 /* Whether r->user may do what r asks; sets *st to 403 with Kubernetes' wording when not. */
 bool api_authorize(struct api_request *r, struct status *st);
+
+/* The same question for reviews. why: who allows it, or "". */
+bool api_access_allowed(struct api *api, const struct user *u, const struct access *q, const char **why);
+void api_access_rules(struct api *api, const struct user *u, struct slice ns, struct arena *a, struct json *resource_rules,
+                      struct json *nonresource_rules);
+/* Whether u holds all rules already (writes of roles and bindings). */
+bool api_access_covers(struct api *api, const struct user *u, struct slice ns, const struct json *rules, struct arena *a,
+                       const char **missing);
 
 /* ---- forward.c, nodeproxy.c, bootstrap.c ---- */
 struct api_forward *api_forward_new(struct api *api);

@@ -1,5 +1,7 @@
 #include "apiserver/nonresource.h"
 
+#include <stdio.h>
+
 #include "apiserver/internal.h"
 #include "base/hash.h"
 #include "base/mem.h"

@@ -45,7 +45,7 @@ enum api_shape { SHAPE_OBJECT, SHAPE_TABLE, SHAPE_PARTIAL };
 enum api_validation { VALIDATION_WARN, VALIDATION_STRICT, VALIDATION_IGNORE };
 
 /* The query string, decoded. */
-struct api_options {
+struct api_query {
     struct slice label_selector, field_selector, resource_version, resource_version_match, continue_token;
     struct slice field_manager, propagation, include_object;
     int64_t limit, timeout_seconds, grace_seconds; /* -1 = not given */
@@ -87,7 +87,7 @@ struct api_request {
     const void *fixed;           /* row of ROUTE_FIXED */
 
     /* negotiation and options */
-    struct api_options options;
+    struct api_query options;
     enum api_patch_type patch_type;
     enum api_encoding encoding;
     enum api_shape shape;

@@ -49,21 +49,21 @@ static const struct {
     enum option_type type;
     size_t offset;
 } option_rows[] = {
-    {"labelSelector", OPT_TEXT, offsetof(struct api_options, label_selector)},
-    {"fieldSelector", OPT_TEXT, offsetof(struct api_options, field_selector)},
-    {"resourceVersion", OPT_TEXT, offsetof(struct api_options, resource_version)},
-    {"resourceVersionMatch", OPT_TEXT, offsetof(struct api_options, resource_version_match)},
-    {"continue", OPT_TEXT, offsetof(struct api_options, continue_token)},
-    {"fieldManager", OPT_TEXT, offsetof(struct api_options, field_manager)},
-    {"propagationPolicy", OPT_TEXT, offsetof(struct api_options, propagation)},
-    {"includeObject", OPT_TEXT, offsetof(struct api_options, include_object)},
-    {"limit", OPT_INT, offsetof(struct api_options, limit)},
-    {"timeoutSeconds", OPT_INT, offsetof(struct api_options, timeout_seconds)},
-    {"gracePeriodSeconds", OPT_INT, offsetof(struct api_options, grace_seconds)},
-    {"watch", OPT_BOOL, offsetof(struct api_options, watch)},
-    {"allowWatchBookmarks", OPT_BOOL, offsetof(struct api_options, bookmarks)},
-    {"sendInitialEvents", OPT_BOOL, offsetof(struct api_options, send_initial_events)},
-    {"force", OPT_BOOL, offsetof(struct api_options, force)},
+    {"labelSelector", OPT_TEXT, offsetof(struct api_query, label_selector)},
+    {"fieldSelector", OPT_TEXT, offsetof(struct api_query, field_selector)},
+    {"resourceVersion", OPT_TEXT, offsetof(struct api_query, resource_version)},
+    {"resourceVersionMatch", OPT_TEXT, offsetof(struct api_query, resource_version_match)},
+    {"continue", OPT_TEXT, offsetof(struct api_query, continue_token)},
+    {"fieldManager", OPT_TEXT, offsetof(struct api_query, field_manager)},
+    {"propagationPolicy", OPT_TEXT, offsetof(struct api_query, propagation)},
+    {"includeObject", OPT_TEXT, offsetof(struct api_query, include_object)},
+    {"limit", OPT_INT, offsetof(struct api_query, limit)},
+    {"timeoutSeconds", OPT_INT, offsetof(struct api_query, timeout_seconds)},
+    {"gracePeriodSeconds", OPT_INT, offsetof(struct api_query, grace_seconds)},
+    {"watch", OPT_BOOL, offsetof(struct api_query, watch)},
+    {"allowWatchBookmarks", OPT_BOOL, offsetof(struct api_query, bookmarks)},
+    {"sendInitialEvents", OPT_BOOL, offsetof(struct api_query, send_initial_events)},
+    {"force", OPT_BOOL, offsetof(struct api_query, force)},
 };
 
 /* As Go's strconv.ParseBool, with the empty value meaning true ("?watch"). */

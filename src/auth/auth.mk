@@ -1,1 +1,5 @@
-# sources of src/auth
+libpintle_a_SOURCES += \
+  src/auth/authn.h \
+  src/auth/rbac.h \
+  src/auth/sa_token.h \
+  src/auth/user.c src/auth/user.h

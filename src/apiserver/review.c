@@ -1,0 +1,127 @@
+/* Reviews: what may this user do? (authorization.k8s.io, authentication.k8s.io SelfSubjectReview) Answered on the spot,
+ * never stored. */
+#include "apiserver/special.h"
+#include "auth/authn.h"
+
+static struct slice text(const struct json *v, const char *path)
+{
+    return json_path_string(v, path);
+}
+
+/* The user that a SubjectAccessReview names. */
+static void reviewed_user(struct api_request *r, const struct json *spec, struct user *u)
+{
+    size_t n = json_len(json_get_str(spec, "groups"));
+    struct slice *groups = arena_alloc(r->arena, (n + 1) * sizeof *groups);
+    *u = (struct user){.name = text(spec, "user"), .uid = text(spec, "uid"), .groups = groups};
+    if (groups)
+        json_each (g, json_get_str(spec, "groups"))
+            groups[u->n_groups++] = json_string(g);
+}
+
+static struct access asked(const struct json *spec)
+{
+    const struct json *res = json_get_str(spec, "resourceAttributes"), *path = json_get_str(spec, "nonResourceAttributes");
+    if (path && !res)
+        return (struct access){.verb = text(path, "verb"), .path = text(path, "path")};
+    return (struct access){.verb = text(res, "verb"),
+                           .group = text(res, "group"),
+                           .resource = text(res, "resource"),
+                           .sub = text(res, "subresource"),
+                           .ns = text(res, "namespace"),
+                           .name = text(res, "name")};
+}
+
+void api_access_review(struct api_request *r)
+{
+    struct status st = {0};
+    struct arena *a = r->arena;
+    struct json *obj = api_decode(r, r->res, NULL, false, &st);
+    const struct json *spec = json_get_str(obj, "spec");
+    if (obj && !json_get_str(spec, "resourceAttributes") && !json_get_str(spec, "nonResourceAttributes"))
+        status_set(&st, a, 400, "exactly one of nonResourceAttributes or resourceAttributes must be specified");
+    if (st.code) {
+        api_reply_status(r, &st);
+        return;
+    }
+    struct user other;
+    const struct user *u = &r->user;
+    if (!slice_starts(slice_str(r->res->plural), SLICE("self"))) {
+        reviewed_user(r, spec, &other);
+        u = &other;
+    }
+    struct access q = asked(spec);
+    const char *why = "";
+    bool allowed = api_access_allowed(r->api, u, &q, &why);
+    struct json *status = json_new_object(a);
+    json_set_str(a, status, "allowed", json_new_bool(a, allowed));
+    if (allowed && why && why[0])
+        json_set_str(a, status, "reason", json_new_str(a, why));
+    json_set_str(a, obj, "status", status);
+    api_reply_json(r, 201, obj);
+}
+
+void api_rules_review(struct api_request *r)
+{
+    struct status st = {0};
+    struct arena *a = r->arena;
+    struct json *obj = api_decode(r, r->res, NULL, false, &st);
+    if (!obj) {
+        api_reply_status(r, &st);
+        return;
+    }
+    struct json *status = json_new_object(a), *resources = json_new_array(a), *paths = json_new_array(a);
+    api_access_rules(r->api, &r->user, text(obj, "spec.namespace"), a, resources, paths);
+    json_set_str(a, status, "resourceRules", resources);
+    json_set_str(a, status, "nonResourceRules", paths);
+    json_set_str(a, status, "incomplete", json_new_bool(a, false));
+    json_set_str(a, obj, "status", status);
+    api_reply_json(r, 201, obj);
+}
+
+static struct json *user_json(struct arena *a, const struct user *u)
+{
+    struct json *v = json_new_object(a), *groups = json_new_array(a);
+    json_set_str(a, v, "username", json_new_string(a, u->name));
+    if (u->uid.n)
+        json_set_str(a, v, "uid", json_new_string(a, u->uid));
+    for (size_t i = 0; i < u->n_groups; i++)
+        json_append(groups, json_new_string(a, u->groups[i]));
+    json_set_str(a, v, "groups", groups);
+    return v;
+}
+
+void api_self_review(struct api_request *r)
+{
+    struct arena *a = r->arena;
+    struct json *obj = json_new_object(a), *status = json_new_object(a);
+    json_set_str(a, obj, "kind", json_new_str(a, r->res->kind));
+    json_set_str(a, obj, "apiVersion", json_new_str(a, r->res->api_version));
+    json_set_str(a, obj, "metadata", json_new_object(a));
+    json_set_str(a, status, "userInfo", user_json(a, &r->user));
+    json_set_str(a, obj, "status", status);
+    api_reply_json(r, 201, obj);
+}
+
+void api_token_review(struct api_request *r)
+{
+    struct status st = {0};
+    struct arena *a = r->arena;
+    const char *why = "token review is not available without an authenticator";
+    struct user u;
+    struct json *obj = api_decode(r, r->res, NULL, false, &st);
+    if (!obj) {
+        api_reply_status(r, &st);
+        return;
+    }
+    struct slice aud = json_string(json_at(json_path(obj, "spec.audiences"), 0));
+    int rv = r->api->o.authn ? authn_token(r->api->o.authn, text(obj, "spec.token"), aud, a, &u, &why) : -1;
+    struct json *status = json_new_object(a);
+    json_set_str(a, status, "authenticated", json_new_bool(a, rv == 0));
+    if (rv)
+        json_set_str(a, status, "error", json_new_str(a, why));
+    else
+        json_set_str(a, status, "user", user_json(a, &u));
+    json_set_str(a, obj, "status", status);
+    api_reply_json(r, 201, obj);
+}

@@ -1,0 +1,112 @@
+/* serviceaccounts/NAME/token: a fresh token, bound to a pod (or secret, node) and to time. */
+#include "apiserver/output.h"
+#include "apiserver/special.h"
+#include "auth/sa_token.h"
+#include "base/timefmt.h"
+#include "object/meta.h"
+
+enum { TOKEN_MIN_S = 600, TOKEN_MAX_S = 86400, TOKEN_DEFAULT_S = 3600, TOKEN_AUDIENCES_MAX = 16 };
+
+static const struct json *find(struct api_request *r, const char *plural, struct slice ns, struct slice name)
+{
+    const struct resource *res = resource_find(SLICE(""), SLICE("v1"), slice_str(plural));
+    const struct store_item *item = store_get(api_table(r->api, res), api_key(r, ns, name));
+    return item ? api_item_json(r->arena, item) : NULL;
+}
+
+/* The object the token shall die with must exist, with the uid the caller knows, and a pod must use this account. */
+static int bind_token(struct api_request *r, const struct json *ref, struct sa_token_request *q, struct status *st)
+{
+    struct slice kind = json_path_string(ref, "kind"), name = json_path_string(ref, "name"), uid = json_path_string(ref, "uid");
+    bool pod = slice_eq_str(kind, "Pod"), secret = slice_eq_str(kind, "Secret");
+    if (!ref)
+        return 0;
+    if (!pod && !secret)
+        return status_set(st, r->arena, 422, "TokenRequest is invalid: spec.boundObjectRef.kind: Unsupported value: \"%" SLICE_FMT
+                                             "\": supported values: \"Pod\", \"Secret\"", SLICE_ARG(kind));
+    const struct json *obj = find(r, pod ? "pods" : "secrets", r->ns, name);
+    if (!obj)
+        return status_not_found(st, r->arena, SLICE(""), pod ? SLICE("pods") : SLICE("secrets"), name);
+    if (uid.n && !slice_eq(uid, meta_uid(obj)))
+        return status_set(st, r->arena, 409, "the UID in the bound object reference (%" SLICE_FMT ") does not match the UID in "
+                                             "record. The object might have been deleted and then recreated", SLICE_ARG(uid));
+    if (pod && !slice_eq(json_path_string(obj, "spec.serviceAccountName"), r->name))
+        return status_set(st, r->arena, 400, "cannot bind token for serviceaccount \"%" SLICE_FMT "\" to pod running with different "
+                                             "serviceaccount name.", SLICE_ARG(r->name));
+    if (!pod) {
+        q->secret_name = name;
+        q->secret_uid = meta_uid(obj);
+        return 0;
+    }
+    q->pod_name = name;
+    q->pod_uid = meta_uid(obj);
+    q->node_name = json_path_string(obj, "spec.nodeName");
+    const struct json *node = q->node_name.n ? find(r, "nodes", SLICE_NONE, q->node_name) : NULL;
+    q->node_uid = meta_uid(node);
+    return 0;
+}
+
+static void take_audiences(struct api_request *r, const struct json *list, struct sa_token_request *q)
+{
+    struct slice *audiences = arena_alloc(r->arena, TOKEN_AUDIENCES_MAX * sizeof *audiences);
+    json_each (aud, list)
+        if (q->n_audiences < TOKEN_AUDIENCES_MAX)
+            audiences[q->n_audiences++] = json_string(aud);
+    if (!q->n_audiences)
+        audiences[q->n_audiences++] = slice_str(q->issuer);
+    q->audiences = audiences;
+}
+
+static void reply_token(struct api_request *r, struct json *obj, const struct sa_token_request *q)
+{
+    struct buf token = BUF_INIT(16384);
+    struct arena *a = r->arena;
+    char until[TIME_SEC_LEN + 1];
+    if (sa_token_make(r->api->o.signer, r->api->loop, q, &token)) {
+        buf_done(&token);
+        api_reply_error(r, 500, "the token could not be signed");
+        return;
+    }
+    struct json *status = json_new_object(a), *spec = json_object_at(a, obj, "spec"), *audiences = json_new_array(a);
+    time_format_sec(q->now + q->seconds * NS_PER_SEC, until);
+    json_set_str(a, status, "token", json_new_string(a, buf_slice(&token)));
+    json_set_str(a, status, "expirationTimestamp", json_new_str(a, until));
+    for (size_t i = 0; i < q->n_audiences; i++)
+        json_append(audiences, json_new_string(a, q->audiences[i]));
+    json_set_str(a, spec, "audiences", audiences);
+    json_set_str(a, spec, "expirationSeconds", json_new_int(a, q->seconds));
+    json_set_str(a, obj, "status", status);
+    buf_done(&token);
+    api_reply_json(r, 201, obj);
+}
+
+void api_token_request(struct api_request *r)
+{
+    struct status st = {0};
+    struct json *obj = r->body.n ? api_decode(r, r->res, r->sub, false, &st) : json_new_object(r->arena);
+    const struct json *account = find(r, "serviceaccounts", r->ns, r->name);
+    const char *issuer = r->api->o.service_account_issuer;
+    struct sa_token_request q = {.issuer = issuer ? issuer : "https://kubernetes.default.svc.cluster.local",
+                                 .ns = r->ns,
+                                 .name = r->name,
+                                 .uid = meta_uid(account),
+                                 .now = loop_wall(r->api->loop)};
+    if (!st.code && !account)
+        status_not_found(&st, r->arena, SLICE(""), SLICE("serviceaccounts"), r->name);
+    else if (!st.code && !r->api->o.signer)
+        status_set(&st, r->arena, 503, "this server has no key to sign service account tokens with");
+    q.seconds = json_int(json_path(obj, "spec.expirationSeconds"), TOKEN_DEFAULT_S);
+    if (!st.code && (q.seconds < TOKEN_MIN_S || q.seconds > (1LL << 32)))
+        status_set(&st, r->arena, 422, "TokenRequest is invalid: spec.expirationSeconds: Invalid value: %ld: may not specify a "
+                                       "duration less than 10 minutes", q.seconds);
+    if (q.seconds > TOKEN_MAX_S)
+        q.seconds = TOKEN_MAX_S;
+    if (!st.code)
+        bind_token(r, json_path(obj, "spec.boundObjectRef"), &q, &st);
+    if (st.code) {
+        api_reply_status(r, &st);
+        return;
+    }
+    take_audiences(r, json_path(obj, "spec.audiences"), &q);
+    reply_token(r, obj, &q);
+}

@@ -1,0 +1,39 @@
+/* Who sent a request: the authenticators in order, first match wins.
+ *   1. a client certificate (CN → name, O → groups); one with group "pintle:servers" may name the real user by the headers
+ *      x-remote-user, x-remote-group (repeated), x-remote-uid: how one replica passes a request on to the leader;
+ *   2. a bearer token: a ServiceAccount JWT, or a row of the static token file;
+ *   3. nothing: system:anonymous.
+ * A credential that is given and wrong is 401, never anonymous. Thread: the loop's. */
+#ifndef PINTLE_AUTH_AUTHN_H
+#define PINTLE_AUTH_AUTHN_H
+
+#include "auth/user.h"
+#include "base/status.h"
+#include "codec/json.h"
+#include "net/http.h"
+
+struct sa_signer; /* auth/sa_token.h: the key that signs and verifies ServiceAccount tokens */
+
+struct authn_options {
+    const char *token_file;        /* CSV: token,user,uid,"group1,group2"; NULL = none. Read again when it changed. */
+    const struct sa_signer *signer; /* NULL = no ServiceAccount tokens */
+    const char *issuer;            /* expected iss */
+    const char *audience;          /* expected aud */
+    /* Whether the object a token is bound to still exists with this uid: kind "ServiceAccount", "Pod", "Secret", "Node". */
+    bool (*bound_exists)(void *ctx, const char *kind, struct slice ns, struct slice name, struct slice uid);
+    void *ctx;
+};
+
+struct authn;
+
+int authn_new(struct loop *l, const struct authn_options *o, struct authn **ret, char why[256]);
+void authn_free(struct authn *n);
+/* Sets where bound_exists asks; for owners that exist only after the authn. */
+void authn_set_bound(struct authn *n, bool (*bound_exists)(void *ctx, const char *kind, struct slice ns, struct slice name,
+                                                           struct slice uid), void *ctx);
+/* Fills *u (strings in a), or sets *st to 401. */
+void authn_http(struct authn *n, struct http_exchange *x, struct arena *a, struct user *u, struct status *st);
+/* One bearer token (for TokenReview). aud: required audience, or empty = ours. 0, or -EACCES with *why (static text). */
+int authn_token(struct authn *n, struct slice token, struct slice aud, struct arena *a, struct user *u, const char **why);
+
+#endif
