@@ -1,9 +1,47 @@
+/* pintle: one executable, many subcommands. */
 #include "config.h"
 
 #include <stdio.h>
+#include <string.h>
 
-int main(void)
+#include "cli/commands.h"
+
+const struct command *const commands[] = {&command_server, &command_agent, &command_cert_init, &command_status,
+                                          &command_version, &command_completion, NULL};
+
+static void usage(FILE *out)
 {
-    puts("pintle " PACKAGE_VERSION);
-    return 0;
+    fprintf(out, "pintle: a Kubernetes control plane and node agent\n\nusage: pintle COMMAND [options]\n\ncommands:\n");
+    for (const struct command *const *c = commands; *c; c++)
+        fprintf(out, "  %-14s %s\n", (*c)->name, (*c)->summary);
+    fprintf(out, "\n`pintle COMMAND --help` tells more; the manual is in pintle(1).\n");
+}
+
+/* How many words of argv the command's name takes; 0 = another command. */
+static int matches(const struct command *c, int argc, char **argv)
+{
+    char name[64];
+    const char *second = strchr(c->name, ' ');
+    if (!second)
+        return !strcmp(argv[0], c->name);
+    snprintf(name, sizeof name, "%s %s", argv[0], argc > 1 ? argv[1] : "");
+    return !strcmp(name, c->name) ? 2 : 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "help")) {
+        usage(argc < 2 ? stderr : stdout);
+        return argc < 2 ? 2 : 0;
+    }
+    if (!strcmp(argv[1], "--version"))
+        argv[1] = (char[]){"version"};
+    for (const struct command *const *c = commands; *c; c++) {
+        int words = matches(*c, argc - 1, argv + 1);
+        if (words)
+            return (*c)->run(argc - 1 - words, argv + 1 + words, *c);
+    }
+    fprintf(stderr, "pintle: there is no command \"%s\"\n\n", argv[1]);
+    usage(stderr);
+    return 2;
 }

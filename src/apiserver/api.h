@@ -54,8 +54,8 @@ int api_serve(struct api *api, const char *listen, unsigned *ret_port);
 void api_drain(struct api *api, unsigned grace_ms);
 struct replica *api_replica(struct api *api);
 struct loop *api_loop(struct api *api);
-/* Creates the objects every cluster starts with where they are absent; on the leader, until they are all there.
- * Called by api_new's own listener on every change of leadership. */
+/* Whether a core object exists with this uid (uid empty = any): what bound tokens depend on. */
+bool api_object_exists(struct api *api, const char *kind, struct slice ns, struct slice name, struct slice uid);
 
 /* ---- in-process requests ---- */
 

@@ -4,8 +4,10 @@
 
 #include "apiserver/internal.h"
 #include "apiserver/nonresource.h"
+#include "apiserver/output.h"
 #include "auth/authn.h"
 #include "base/mem.h"
+#include "object/meta.h"
 
 /* ---- answering over HTTP ---- */
 
@@ -464,4 +466,19 @@ struct replica *api_replica(struct api *api)
 struct loop *api_loop(struct api *api)
 {
     return api->loop;
+}
+
+bool api_object_exists(struct api *api, const char *kind, struct slice ns, struct slice name, struct slice uid)
+{
+    const struct resource *res = resource_by_kind(SLICE(""), SLICE("v1"), slice_str(kind));
+    char key[STORE_KEY_MAX];
+    int n = snprintf(key, sizeof key, "%" SLICE_FMT "%s%" SLICE_FMT, SLICE_ARG(ns), ns.n ? "/" : "", SLICE_ARG(name));
+    const struct store_item *item = res ? store_get(api_table(api, res), slice_of(key, (size_t)n)) : NULL;
+    struct arena a;
+    if (!item || !uid.n)
+        return item != NULL;
+    arena_init(&a, API_ARENA_MAX);
+    bool same = slice_eq(meta_uid(api_item_json(&a, item)), uid);
+    arena_done(&a);
+    return same;
 }

@@ -1,2 +1,7 @@
 libpintle_a_SOURCES += \
-  src/controllers/runtime.c src/controllers/runtime.h
+  src/controllers/builtin.h \
+  src/controllers/deployment.c \
+  src/controllers/podutil.c src/controllers/podutil.h \
+  src/controllers/replicaset.c \
+  src/controllers/runtime.c src/controllers/runtime.h \
+  src/controllers/table.c

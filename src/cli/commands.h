@@ -1,0 +1,17 @@
+/* The subcommands; main.c's table lists them. Each returns the process's exit status: 0, 1 = it failed, 2 = wrong usage. */
+#ifndef PINTLE_CLI_COMMANDS_H
+#define PINTLE_CLI_COMMANDS_H
+
+#include "cli/options.h"
+
+extern const struct command command_server;
+extern const struct command command_agent;
+extern const struct command command_cert_init;
+extern const struct command command_status;
+extern const struct command command_version;
+extern const struct command command_completion;
+
+/* NULL-terminated. */
+extern const struct command *const commands[];
+
+#endif

@@ -1,0 +1,14 @@
+/* The functions of the built-in controllers that table.c puts together. */
+#ifndef PINTLE_CONTROLLERS_BUILTIN_H
+#define PINTLE_CONTROLLERS_BUILTIN_H
+
+#include "controllers/runtime.h"
+
+void replicaset_reconcile(struct reconcile *r);
+void replicaset_map_pod(struct key_sink *sink, struct arena *a, const struct json *pod, const struct json *before);
+
+void deployment_reconcile(struct reconcile *r);
+void deployment_map_replicaset(struct key_sink *sink, struct arena *a, const struct json *rs, const struct json *before);
+void deployment_map_pod(struct key_sink *sink, struct arena *a, const struct json *pod, const struct json *before);
+
+#endif
