@@ -6,7 +6,8 @@ libpintle_a_SOURCES += \
   src/object/intstr.c src/object/intstr.h \
   src/object/meta.c src/object/meta.h \
   src/object/names.c \
-  src/object/patch.h \
+  src/object/patch.c src/object/patch.h \
+  src/object/patch_json.c \
   src/object/path.c src/object/path.h \
   src/object/print.h \
   src/object/quantity.c src/object/quantity.h \
