@@ -12,6 +12,8 @@ UNIT_TESTS += tests/unit/test_quantity
 UNIT_TESTS += tests/unit/test_selector
 UNIT_TESTS += tests/unit/test_check
 UNIT_TESTS += tests/unit/test_defaults
+UNIT_TESTS += tests/unit/test_patch
+UNIT_TESTS += tests/unit/test_print
 
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)

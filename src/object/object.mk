@@ -6,9 +6,13 @@ libpintle_a_SOURCES += \
   src/object/intstr.c src/object/intstr.h \
   src/object/meta.c src/object/meta.h \
   src/object/names.c \
-  src/object/patch.h \
+  src/object/patch.c src/object/patch.h \
+  src/object/patch_json.c \
   src/object/path.c src/object/path.h \
-  src/object/print.h \
+  src/object/print.c src/object/print.h \
+  src/object/print_cell.c src/object/print_cell.h \
+  src/object/print_kinds.c \
+  src/object/print_pod.c \
   src/object/quantity.c src/object/quantity.h \
   src/object/selector.c src/object/selector.h \
   src/object/selector_parse.c src/object/selector_parse.h \
