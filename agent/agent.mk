@@ -1,1 +1,15 @@
-# sources of agent
+libpintle_a_SOURCES += \
+  agent/cri/cri.c agent/cri/cri.h
+
+# The CRI messages are generated; generated code is not held to our warnings.
+noinst_LIBRARIES += libpintlecri.a
+nodist_libpintlecri_a_SOURCES = agent/cri/cri.pb-c.c agent/cri/cri.pb-c.h
+libpintlecri_a_CFLAGS = -std=c11 -w
+BUILT_SOURCES += agent/cri/cri.pb-c.c agent/cri/cri.pb-c.h
+CLEANFILES += agent/cri/cri.pb-c.c agent/cri/cri.pb-c.h
+EXTRA_DIST += agent/cri/cri.proto
+
+agent/cri/cri.pb-c.c: agent/cri/cri.proto
+	@$(MKDIR_P) agent/cri
+	$(AM_V_GEN)$(PROTOC_C) --proto_path=$(top_srcdir)/agent/cri --c_out=agent/cri $(top_srcdir)/agent/cri/cri.proto
+agent/cri/cri.pb-c.h: agent/cri/cri.pb-c.c
