@@ -11,4 +11,15 @@ void deployment_reconcile(struct reconcile *r);
 void deployment_map_replicaset(struct key_sink *sink, struct arena *a, const struct json *rs, const struct json *before);
 void deployment_map_pod(struct key_sink *sink, struct arena *a, const struct json *pod, const struct json *before);
 
+void endpoints_reconcile(struct reconcile *r);
+void endpoints_map_pod(struct key_sink *sink, struct arena *a, const struct json *pod, const struct json *before);
+void endpoints_map_slice(struct key_sink *sink, struct arena *a, const struct json *slice, const struct json *before);
+
+void namespace_reconcile(struct reconcile *r);
+
+void serviceaccount_reconcile(struct reconcile *r);
+void serviceaccount_map(struct key_sink *sink, struct arena *a, const struct json *obj, const struct json *before);
+void rootca_reconcile(struct reconcile *r);
+void rootca_map(struct key_sink *sink, struct arena *a, const struct json *obj, const struct json *before);
+
 #endif

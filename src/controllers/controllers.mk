@@ -1,7 +1,10 @@
 libpintle_a_SOURCES += \
   src/controllers/builtin.h \
   src/controllers/deployment.c \
+  src/controllers/endpoints.c \
+  src/controllers/namespace.c \
   src/controllers/podutil.c src/controllers/podutil.h \
   src/controllers/replicaset.c \
   src/controllers/runtime.c src/controllers/runtime.h \
+  src/controllers/serviceaccount.c \
   src/controllers/table.c

@@ -602,6 +602,12 @@ static void add_source(struct controllers *cs, const char *group, const char *pl
     map_put(&cs->sources, slice_of(name, (size_t)n), s);
 }
 
+static void add_stored(struct controllers *cs, const struct resource *res)
+{
+    if (!res->virtual && (res->verbs & VERB_WATCH) && (!res->storage || res->storage == res))
+        add_source(cs, res->group, res->plural);
+}
+
 static void queue_init(struct controllers *cs, struct queue *q, const struct controller *c, struct metrics *m)
 {
     char labels[128];
@@ -633,6 +639,8 @@ struct controllers *controllers_new(struct client *c, const struct controller *t
             add_source(cs, table[i].watches[j].group, table[i].watches[j].plural);
         for (size_t j = 0; j < CONTROLLER_WATCHES_MAX && table[i].reads[j][1]; j++)
             add_source(cs, table[i].reads[j][0], table[i].reads[j][1]);
+        for (size_t j = 0; table[i].reads_everything && j < resource_count(); j++)
+            add_stored(cs, resource_at(j));
     }
     return cs;
 }

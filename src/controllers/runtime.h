@@ -44,6 +44,7 @@ struct controller {
     const char *name;
     struct controller_watch watches[CONTROLLER_WATCHES_MAX]; /* ends at the first without plural */
     const char *reads[CONTROLLER_WATCHES_MAX][2];            /* {group, plural} read but not watched; ends at NULL */
+    bool reads_everything;                                   /* every kind that is stored */
     void (*reconcile)(struct reconcile *r);
     /* For keys that no object has, such as "tick": added at start. NULL-terminated, may be NULL. */
     const char *const *initial_keys;
