@@ -6,8 +6,9 @@
 
 #include "cli/commands.h"
 
-const struct command *const commands[] = {&command_server, &command_agent, &command_cert_init, &command_status,
-                                          &command_version, &command_completion, NULL};
+const struct command *const commands[] = {&command_server,     &command_agent,   &command_status,  &command_balance,
+                                          &command_cert_init,  &command_cert_issue, &command_kubeconfig,
+                                          &command_completion, &command_version, NULL};
 
 static void usage(FILE *out)
 {
@@ -21,8 +22,7 @@ static void usage(FILE *out)
 static int matches(const struct command *c, int argc, char **argv)
 {
     char name[64];
-    const char *second = strchr(c->name, ' ');
-    if (!second)
+    if (!strchr(c->name, ' '))
         return !strcmp(argv[0], c->name);
     snprintf(name, sizeof name, "%s %s", argv[0], argc > 1 ? argv[1] : "");
     return !strcmp(name, c->name) ? 2 : 0;
@@ -35,7 +35,7 @@ int main(int argc, char **argv)
         return argc < 2 ? 2 : 0;
     }
     if (!strcmp(argv[1], "--version"))
-        argv[1] = (char[]){"version"};
+        return command_version.run(0, argv, &command_version);
     for (const struct command *const *c = commands; *c; c++) {
         int words = matches(*c, argc - 1, argv + 1);
         if (words)

@@ -1,3 +1,12 @@
 bin_PROGRAMS += pintle
-pintle_SOURCES = src/main.c
+pintle_SOURCES = \
+  src/main.c \
+  src/cli/agent.c \
+  src/cli/balance.c \
+  src/cli/cert.c \
+  src/cli/commands.h \
+  src/cli/options.c src/cli/options.h \
+  src/cli/server.c \
+  src/cli/status.c \
+  src/cli/version.c
 pintle_LDADD = $(PINTLE_LIBS)

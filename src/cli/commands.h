@@ -6,7 +6,10 @@
 
 extern const struct command command_server;
 extern const struct command command_agent;
+extern const struct command command_balance;
 extern const struct command command_cert_init;
+extern const struct command command_cert_issue;
+extern const struct command command_kubeconfig;
 extern const struct command command_status;
 extern const struct command command_version;
 extern const struct command command_completion;
