@@ -88,6 +88,7 @@ struct raft_proposal {
     struct blob *command;            /* the node's reference while pending */
     uint64_t index;                  /* once appended */
     uint64_t term;
+    bool use_reserve;                /* a delete or a compaction: taken on a full disk too, while the reserve lasts */
     /* 0: applied here. Negative: -EAGAIN, -ETIMEDOUT, -EBUSY, -ENOSPC, -E2BIG, -ESHUTDOWN as told above. */
     void (*done)(struct raft_proposal *p, int err);
 };
@@ -128,7 +129,9 @@ uint64_t raft_node_applied(const struct raft_node *n);
 void raft_node_status(const struct raft_node *n, struct raft_status *ret);
 /* Hands leadership to the most advanced follower; done(ctx, 0) once somebody else leads, -EAGAIN after timeout_ms. */
 void raft_node_transfer(struct raft_node *n, uint32_t timeout_ms, void (*done)(void *ctx, int err), void *ctx);
-/* Stops and frees; pending dones get -ESHUTDOWN. Not from inside a callback of the node. */
+/* Stops and frees; pending dones get -ESHUTDOWN. Not from inside a callback of the node. A snapshot that is being
+ * written is told to give up; its snapshot_free runs when the pool thread is done with it, at the latest in loop_free,
+ * so ctx must live as long as the loop. */
 void raft_node_free(struct raft_node *n);
 
 #endif

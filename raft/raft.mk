@@ -1,2 +1,19 @@
 libpintle_a_SOURCES += \
-  raft/node.h
+  raft/compact.c \
+  raft/entries.c raft/entries.h \
+  raft/frame.c raft/frame.h \
+  raft/log.c raft/log.h \
+  raft/meta.c raft/meta.h \
+  raft/node.c raft/node.h raft/node_impl.h \
+  raft/open.c \
+  raft/read.c \
+  raft/receive.c \
+  raft/secure.c raft/secure.h \
+  raft/segment.c raft/segment.h \
+  raft/send.c \
+  raft/snapshot.c raft/snapshot.h \
+  raft/step.c \
+  raft/transport.c raft/transport.h \
+  raft/turn.c \
+  raft/wire.h
+libpintle_a_SOURCES += raft/shim_net.c

@@ -14,9 +14,11 @@ UNIT_TESTS += tests/unit/test_check
 UNIT_TESTS += tests/unit/test_defaults
 UNIT_TESTS += tests/unit/test_patch
 UNIT_TESTS += tests/unit/test_print
+UNIT_TESTS += tests/unit/test_raft_sim
 
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 
 tests_unit_test_loop_uv_SOURCES = tests/unit/test_loop_uv.c tests/unit/loop_common.c tests/unit/loop_common.h
+tests_unit_test_raft_sim_SOURCES = tests/unit/test_raft_sim.c tests/unit/raft_cluster.c tests/unit/raft_cluster.h
 tests_unit_test_loop_sim_SOURCES = tests/unit/test_loop_sim.c tests/unit/loop_common.c tests/unit/loop_common.h

@@ -2,5 +2,6 @@ libpintle_a_SOURCES += \
   src/codec/json.c src/codec/json.h \
   src/codec/json_read.c \
   src/codec/json_write.c \
+  src/codec/lz4.c src/codec/lz4.h \
   src/codec/pack.c src/codec/pack.h \
   src/codec/yaml.c src/codec/yaml.h

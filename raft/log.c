@@ -1,0 +1,521 @@
+#include "raft/log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "raft/segment.h"
+#include "raft/wire.h"
+
+enum { FILES_MAX = 65536 };
+
+struct wal_segment {
+    uint64_t sequence, first_index, bytes;
+};
+
+struct wal {
+    struct wal_options o;
+    struct wal_segment *closed; /* oldest first */
+    size_t n_closed, cap_closed;
+    struct file *file; /* the one being written; NULL = the next write starts one */
+    struct wal_segment open;
+    uint64_t at;       /* end of what is written in file; 0 = not even the header */
+    uint64_t sequence; /* last one used */
+};
+
+/* ---- names ---- */
+
+static void segment_name(char out[WAL_NAME_MAX], const char *kind, uint64_t number)
+{
+    snprintf(out, WAL_NAME_MAX, "%s-%016" PRIx64, kind, number);
+}
+
+static void path_of(const struct wal_options *o, char out[WAL_PATH_MAX], const char *name)
+{
+    snprintf(out, WAL_PATH_MAX, "%s/%s", o->dir, name);
+}
+
+static bool parse_name(const char *name, const char *kind, uint64_t *ret)
+{
+    size_t n = strlen(kind);
+    if (strncmp(name, kind, n) != 0 || name[n] != '-' || strlen(name) != n + 17)
+        return false;
+    uint64_t v = 0;
+    for (const char *p = name + n + 1; *p; p++) {
+        if (!((*p >= '0' && *p <= '9') || (*p >= 'a' && *p <= 'f')))
+            return false;
+        v = v << 4 | (uint64_t)(*p <= '9' ? *p - '0' : *p - 'a' + 10);
+    }
+    *ret = v;
+    return true;
+}
+
+static int rename_in(const struct wal_options *o, const char *from, const char *to)
+{
+    char a[WAL_PATH_MAX], b[WAL_PATH_MAX];
+    path_of(o, a, from);
+    path_of(o, b, to);
+    return fs_rename(o->fs, a, b);
+}
+
+static int unlink_in(const struct wal_options *o, const char *name)
+{
+    char p[WAL_PATH_MAX];
+    path_of(o, p, name);
+    return fs_unlink(o->fs, p);
+}
+
+/* ---- spares ---- */
+
+int wal_prepare(const struct wal_options *o, const char *name)
+{
+    char path[WAL_PATH_MAX], tmp[WAL_NAME_MAX + 4];
+    struct file *f;
+    snprintf(tmp, sizeof(tmp), "%s.tmp", name);
+    path_of(o, path, tmp);
+    int err = fs_open(o->fs, path, FS_READ | FS_WRITE | FS_CREATE | FS_TRUNC, &f);
+    if (err)
+        return err;
+    err = file_prezero(f, o->segment_bytes);
+    file_close(f);
+    if (!err)
+        err = rename_in(o, tmp, name);
+    if (err)
+        unlink_in(o, tmp);
+    return err ? err : fs_sync_dir(o->fs, o->dir);
+}
+
+static void add_spare(struct wal_spares *s, const char *name)
+{
+    snprintf(s->names[s->n++], WAL_NAME_MAX, "%s", name);
+}
+
+/* Turns a segment into a spare, or removes it when there are enough. */
+static int retire(struct wal *w, const struct wal_segment *seg, struct wal_spares *spares)
+{
+    char from[WAL_NAME_MAX], to[WAL_NAME_MAX];
+    segment_name(from, "wal", seg->sequence);
+    if (spares->n == WAL_SPARES_MAX || seg->bytes < w->o.segment_bytes)
+        return unlink_in(&w->o, from);
+    segment_name(to, "old", seg->sequence);
+    int err = rename_in(&w->o, from, to);
+    if (!err)
+        add_spare(spares, to);
+    return err;
+}
+
+/* ---- segments ---- */
+
+static void push_closed(struct wal *w, const struct wal_segment *seg)
+{
+    if (w->n_closed == w->cap_closed) {
+        size_t cap = w->cap_closed ? w->cap_closed * 2 : 16;
+        struct wal_segment *closed = mem_alloc(cap * sizeof(*closed));
+        if (w->n_closed)
+            memcpy(closed, w->closed, w->n_closed * sizeof(*closed));
+        mem_free(w->closed);
+        w->closed = closed;
+        w->cap_closed = cap;
+    }
+    w->closed[w->n_closed++] = *seg;
+}
+
+/* Gives the log a new file to write to, whose first record will be index. */
+static int start_segment(struct wal *w, uint64_t index, struct wal_spares *spares)
+{
+    char name[WAL_NAME_MAX], path[WAL_PATH_MAX];
+    segment_name(name, "wal", w->sequence + 1);
+    int err = spares->n ? rename_in(&w->o, spares->names[spares->n - 1], name) : wal_prepare(&w->o, name);
+    if (err)
+        return err;
+    if (spares->n)
+        spares->n--;
+    path_of(&w->o, path, name);
+    err = fs_sync_dir(w->o.fs, w->o.dir);
+    if (!err)
+        err = fs_open(w->o.fs, path, FS_READ | FS_WRITE, &w->file);
+    if (err)
+        return err;
+    w->open = (struct wal_segment){++w->sequence, index, w->o.segment_bytes};
+    w->at = 0;
+    return 0;
+}
+
+static int write_all(struct wal *w, const char *p, size_t n)
+{
+    ssize_t r = file_pwrite(w->file, p, n, w->at);
+    if (r < 0)
+        return (int)r;
+    w->at += n;
+    if (w->at > w->open.bytes)
+        w->open.bytes = w->at;
+    return 0;
+}
+
+static int write_header(struct wal *w)
+{
+    char header[SEGMENT_HEADER];
+    const struct segment_header h = {w->o.cluster_id, w->open.sequence, w->open.first_index};
+    segment_header_encode(header, &h);
+    return write_all(w, header, sizeof(header));
+}
+
+/* Says in the segment that the log goes on in the next one. */
+static int end_segment(struct wal *w)
+{
+    char end[RECORD_HEADER];
+    record_encode(end, 1, 0, RECORD_END, SLICE_NONE);
+    record_seal(end, w->open.sequence, (uint32_t)w->at);
+    int err = write_all(w, end, sizeof(end));
+    if (!err)
+        err = file_sync(w->file);
+    file_close(w->file);
+    w->file = NULL;
+    push_closed(w, &w->open);
+    return err;
+}
+
+/* ---- writing ---- */
+
+void wal_op_init(struct wal_op *op)
+{
+    *op = (struct wal_op){0};
+    buf_init(&op->records, WAL_OP_MAX);
+}
+
+void wal_op_done(struct wal_op *op)
+{
+    buf_done(&op->records);
+}
+
+void wal_op_clear(struct wal_op *op)
+{
+    buf_clear(&op->records);
+    op->n_records = 0;
+    op->reset = false;
+    op->cut = 0;
+    op->spares.n = 0;
+}
+
+int wal_op_add(struct wal_op *op, uint64_t index, uint64_t term, uint16_t type, struct slice data)
+{
+    size_t n = record_size(data.n);
+    int err = buf_reserve(&op->records, n);
+    if (err)
+        return err;
+    record_encode(op->records.p + op->records.n, index, term, type, data);
+    op->records.n += n;
+    op->n_records++;
+    return 0;
+}
+
+static size_t size_at(const char *p)
+{
+    return record_size(get_u32(p + 4));
+}
+
+/* How many bytes of the records fit into the open segment, its end record included; at least one record fits into a
+ * fresh one, however large. */
+static size_t fitting(const struct wal *w, const char *p, size_t n)
+{
+    uint64_t at = w->at ? w->at : SEGMENT_HEADER;
+    bool fresh = w->at == 0;
+    size_t fit = 0;
+    while (fit < n && (at + fit + size_at(p + fit) + RECORD_HEADER <= w->o.segment_bytes || (fresh && fit == 0)))
+        fit += size_at(p + fit);
+    return fit;
+}
+
+/* Writes records that fit: one pwrite. */
+static int write_batch(struct wal *w, char *p, size_t n)
+{
+    int err = w->at == 0 ? write_header(w) : 0;
+    uint32_t batch = (uint32_t)w->at;
+    for (size_t i = 0; i < n; i += size_at(p + i))
+        record_seal(p + i, w->open.sequence, batch);
+    return err ? err : write_all(w, p, n);
+}
+
+static int write_records(struct wal *w, struct wal_op *op)
+{
+    char *p = op->records.p;
+    size_t n = op->records.n;
+    while (n > 0) {
+        int err = w->file ? 0 : start_segment(w, get_u64(p + 8), &op->spares);
+        if (err)
+            return err;
+        size_t fit = fitting(w, p, n);
+        if (fit)
+            err = write_batch(w, p, fit);
+        if (!err && fit < n)
+            err = end_segment(w);
+        if (err)
+            return err;
+        p += fit;
+        n -= fit;
+    }
+    return 0;
+}
+
+/* ---- dropping ---- */
+
+static int cut_prefix(struct wal *w, struct wal_op *op)
+{
+    size_t n = 0;
+    for (; n < w->n_closed; n++) {
+        bool last = n + 1 == w->n_closed;
+        if (last && !w->file)
+            break; /* what follows is not known yet */
+        uint64_t next = last ? w->open.first_index : w->closed[n + 1].first_index;
+        if (next > op->cut + 1)
+            break;
+        int err = retire(w, &w->closed[n], &op->spares);
+        if (err)
+            return err;
+    }
+    memmove(w->closed, w->closed + n, (w->n_closed - n) * sizeof(*w->closed));
+    w->n_closed -= n;
+    return n ? fs_sync_dir(w->o.fs, w->o.dir) : 0;
+}
+
+static int drop_all(struct wal *w, struct wal_op *op)
+{
+    if (w->file) {
+        file_close(w->file);
+        w->file = NULL;
+        push_closed(w, &w->open);
+    }
+    /* Newest first: what a crash leaves is always a log without gaps. */
+    while (w->n_closed) {
+        int err = retire(w, &w->closed[w->n_closed - 1], &op->spares);
+        if (err)
+            return err;
+        w->n_closed--;
+    }
+    return fs_sync_dir(w->o.fs, w->o.dir);
+}
+
+int wal_run(struct wal *w, struct wal_op *op)
+{
+    int err = op->reset ? drop_all(w, op) : 0;
+    if (!err && op->records.n)
+        err = write_records(w, op);
+    if (!err && op->records.n && w->file)
+        err = file_sync(w->file);
+    if (!err && op->cut)
+        err = cut_prefix(w, op);
+    op->wal_bytes = w->file ? w->open.bytes : 0;
+    for (size_t i = 0; i < w->n_closed; i++)
+        op->wal_bytes += w->closed[i].bytes;
+    return err;
+}
+
+/* ---- opening ---- */
+
+struct listing {
+    uint64_t *sequences;
+    size_t n;
+    struct wal *w;
+    struct wal_spares *spares;
+    int err;
+};
+
+static int check_spare(struct wal *w, const char *name, struct wal_spares *spares)
+{
+    char path[WAL_PATH_MAX];
+    struct file *f;
+    uint64_t size = 0;
+    path_of(&w->o, path, name);
+    int err = fs_open(w->o.fs, path, FS_READ, &f);
+    if (err)
+        return err;
+    err = file_size(f, &size);
+    file_close(f);
+    if (err)
+        return err;
+    if (size < w->o.segment_bytes || spares->n == WAL_SPARES_MAX)
+        return unlink_in(&w->o, name);
+    add_spare(spares, name);
+    return 0;
+}
+
+/* A spare whose making was interrupted. */
+static bool is_leftover(const char *name)
+{
+    struct slice s = slice_str(name);
+    return slice_ends(s, SLICE(".tmp")) && (slice_starts(s, SLICE("new-")) || slice_starts(s, SLICE("wal-")));
+}
+
+static void on_name(void *ctx, const char *name)
+{
+    struct listing *l = ctx;
+    uint64_t number;
+    if (l->err)
+        return;
+    if (parse_name(name, "wal", &number)) {
+        if (l->n < FILES_MAX)
+            l->sequences[l->n++] = number;
+        else
+            l->err = -EMFILE;
+    } else if (parse_name(name, "old", &number) || parse_name(name, "new", &number)) {
+        l->err = check_spare(l->w, name, l->spares);
+    } else if (is_leftover(name)) {
+        l->err = unlink_in(&l->w->o, name);
+    }
+}
+
+struct replay {
+    wal_entry_fn *each;
+    void *ctx;
+};
+
+static int on_record(void *ctx, const struct record *r)
+{
+    struct replay *x = ctx;
+    return x->each(x->ctx, r->index, r->term, r->type, r->data);
+}
+
+static int read_segment(struct wal *w, uint64_t sequence, struct file **ret_file, struct slice *ret)
+{
+    char name[WAL_NAME_MAX], path[WAL_PATH_MAX];
+    uint64_t size = 0;
+    segment_name(name, "wal", sequence);
+    path_of(&w->o, path, name);
+    int err = fs_open(w->o.fs, path, FS_READ | FS_WRITE, ret_file);
+    if (err)
+        return err;
+    err = file_size(*ret_file, &size);
+    char *bytes = err ? NULL : mem_try(size);
+    if (!err && !bytes)
+        err = -ENOMEM;
+    ssize_t r = err ? 0 : file_pread(*ret_file, bytes, size, 0);
+    if (r < 0)
+        err = (int)r;
+    if (err) {
+        mem_free(bytes);
+        file_close(*ret_file);
+        return err;
+    }
+    *ret = slice_of(bytes, (size_t)r);
+    return 0;
+}
+
+/* A last segment without a good header: never written to, or damaged. */
+static int replay_headless(struct wal *w, uint64_t sequence, struct slice bytes, bool last, char why[256])
+{
+    if (!last || segment_was_used(bytes, sequence)) {
+        snprintf(why, 256, "log segment %" PRIx64 " in %s has a damaged header: restore this replica from its peers",
+                 sequence, w->o.dir);
+        return -EBADMSG;
+    }
+    /* Its number is used again, so the file is not: it may hold records of a torn first batch under that number. */
+    char name[WAL_NAME_MAX];
+    segment_name(name, "wal", sequence);
+    w->sequence = sequence - 1;
+    return unlink_in(&w->o, name);
+}
+
+static int check_header(struct wal *w, const struct segment_header *h, uint64_t sequence, char why[256])
+{
+    if (h->cluster_id != w->o.cluster_id) {
+        snprintf(why, 256, "the log in %s belongs to cluster %" PRIx64 ", not %" PRIx64, w->o.dir, h->cluster_id,
+                 w->o.cluster_id);
+        return -EINVAL;
+    }
+    if (h->sequence != sequence) {
+        snprintf(why, 256, "log segment %" PRIx64 " in %s says it is %" PRIx64, sequence, w->o.dir, h->sequence);
+        return -EBADMSG;
+    }
+    return 0;
+}
+
+static int replay_records(struct wal *w, struct slice bytes, const struct segment_header *h, bool last,
+                          struct replay *replay, char why[256])
+{
+    struct segment_scan scan = {.sequence = h->sequence, .each = on_record, .ctx = replay};
+    int err = segment_scan(bytes, &scan);
+    if (!err && !scan.complete && !last)
+        err = -EBADMSG;
+    if (err == -EBADMSG)
+        snprintf(why, 256, "log segment %" PRIx64 " in %s is damaged at byte %zu: restore this replica from its peers",
+                 h->sequence, w->o.dir, scan.end);
+    if (err)
+        return err;
+    w->open = (struct wal_segment){h->sequence, h->first_index, bytes.n};
+    w->at = scan.end;
+    if (scan.complete)
+        push_closed(w, &w->open);
+    else
+        err = end_segment(w); /* a torn tail is never written over: new entries go to a new segment */
+    return err;
+}
+
+static int replay_segment(struct wal *w, uint64_t sequence, bool last, struct replay *replay, char why[256])
+{
+    struct slice bytes;
+    struct segment_header h;
+    int err = read_segment(w, sequence, &w->file, &bytes);
+    if (err)
+        return err;
+    w->sequence = sequence;
+    /* A recycled file still has the header of its former life until the first write. */
+    if (segment_header_decode(bytes, &h) || (last && h.sequence < sequence && h.cluster_id == w->o.cluster_id))
+        err = replay_headless(w, sequence, bytes, last, why);
+    else if (!(err = check_header(w, &h, sequence, why)))
+        err = replay_records(w, bytes, &h, last, replay, why);
+    mem_free((char *)bytes.p);
+    file_close(w->file);
+    w->file = NULL;
+    return err;
+}
+
+static int replay_all(struct wal *w, const struct listing *l, struct replay *replay, char why[256])
+{
+    for (size_t i = 0; i < l->n; i++) {
+        if (i && l->sequences[i] != l->sequences[i - 1] + 1) {
+            snprintf(why, 256, "log segment %" PRIx64 " is missing in %s", l->sequences[i - 1] + 1, w->o.dir);
+            return -EBADMSG;
+        }
+        int err = replay_segment(w, l->sequences[i], i + 1 == l->n, replay, why);
+        if (err)
+            return err;
+    }
+    return 0;
+}
+
+int wal_open(const struct wal_options *o, wal_entry_fn *each, void *ctx, struct wal_spares *ret_spares,
+             struct wal **ret, char why[256])
+{
+    struct wal *w = mem_new(struct wal);
+    struct wal_spares spares = {.n = 0};
+    struct listing l = {.w = w, .spares = &spares};
+    struct replay replay = {each, ctx};
+    w->o = *o;
+    why[0] = '\0';
+    l.sequences = mem_alloc(FILES_MAX * sizeof(uint64_t));
+    int err = fs_list(o->fs, o->dir, on_name, &l);
+    if (!err)
+        err = l.err;
+    if (!err)
+        err = replay_all(w, &l, &replay, why);
+    mem_free(l.sequences);
+    if (err) {
+        if (!why[0])
+            snprintf(why, 256, "cannot read the log in %s: %s", o->dir, strerror(-err));
+        wal_close(w);
+        return err;
+    }
+    *ret_spares = spares;
+    *ret = w;
+    return 0;
+}
+
+void wal_close(struct wal *w)
+{
+    if (!w)
+        return;
+    file_close(w->file);
+    mem_free(w->closed);
+    mem_free(w);
+}

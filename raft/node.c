@@ -1,0 +1,354 @@
+#include "raft/node.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+#include "base/mem.h"
+#include "raft/node_impl.h"
+
+/* ---- work on pool threads ---- */
+
+static void run_work(struct loop_work *lw)
+{
+    struct node_work *w = container_of(lw, struct node_work, w);
+    w->run(w);
+}
+
+static void work_done(struct loop_work *lw)
+{
+    struct node_work *w = container_of(lw, struct node_work, w);
+    struct raft_node *n = w->n;
+    list_remove(&w->link);
+    w->done(w);
+    if (n->closing && list_empty(&n->works))
+        node_destroy(n);
+}
+
+void node_work_queue(struct raft_node *n, unsigned lane, struct node_work *w)
+{
+    w->n = n;
+    w->w.run = run_work;
+    w->w.done = work_done;
+    list_push(&n->works, &w->link);
+    loop_work_queue(n->l, lane, &w->w);
+}
+
+/* ---- failing and waking ---- */
+
+void node_fail(struct raft_node *n, int err, const char *reason)
+{
+    if (n->failed || n->closing)
+        return;
+    n->failed = true;
+    log_error(loop_log(n->l), "raft", "replica stops reason=\"%s\" error=\"%s\"", reason, strerror(-err));
+    for (struct list *it; (it = list_pop(&n->appended));)
+        node_fail_proposal(n, container_of(it, struct raft_proposal, link), -ETIMEDOUT);
+    for (struct list *it; (it = list_pop(&n->queued));)
+        node_fail_proposal(n, container_of(it, struct raft_proposal, link), -ESHUTDOWN);
+    node_wake(n);
+    n->machine.failed(n->ctx, err, reason);
+}
+
+static void on_wake(struct loop_timer *t)
+{
+    (void)t; /* a turn happens, that is all */
+}
+
+void node_wake(struct raft_node *n)
+{
+    if (!n->closing)
+        loop_timer_start(n->l, &n->wake, 0);
+}
+
+const struct raft_member *node_member(const struct raft_node *n, uint64_t id)
+{
+    for (size_t i = 0; i < n->o.n_members; i++)
+        if (n->members[i].id == id)
+            return &n->members[i];
+    return NULL;
+}
+
+/* ---- starting ---- */
+
+static void on_space_timer(struct loop_timer *t)
+{
+    node_prepare_segments(container_of(t, struct raft_node, space_timer));
+}
+
+static void on_snapshot_timer(struct loop_timer *t)
+{
+    container_of(t, struct raft_node, snapshot_timer)->snapshot_held = false;
+}
+
+static void on_transfer_timer(struct loop_timer *t)
+{
+    (void)t; /* the turn's end sees that the time is over */
+}
+
+void node_init(struct raft_node *n)
+{
+    list_init(&n->works);
+    list_init(&n->queued);
+    list_init(&n->appended);
+    list_init(&n->failed_proposals);
+    list_init(&n->sends);
+    node_reads_init(n);
+    entries_init(&n->log, 1);
+    wal_op_init(&n->pending);
+    wal_op_init(&n->writing.op);
+    n->timer.cb = node_on_core_timer;
+    n->wake.cb = on_wake;
+    n->space_timer.cb = on_space_timer;
+    n->snapshot_timer.cb = on_snapshot_timer;
+    n->transfer_timer.cb = on_transfer_timer;
+    n->hook.cb = node_turn;
+    list_init(&n->hook.link);
+}
+
+static void init_metrics(struct raft_node *n)
+{
+    struct metrics *m = n->o.metrics;
+    if (!m)
+        return;
+    n->metrics.is_leader = metrics_one(m, METRIC_GAUGE, "pintle_raft_is_leader", "1 on the replica that leads.");
+    n->metrics.term = metrics_one(m, METRIC_GAUGE, "pintle_raft_term", "Current Raft term.");
+    n->metrics.commit = metrics_one(m, METRIC_GAUGE, "pintle_raft_commit_index", "Newest entry known to be committed.");
+    n->metrics.applied = metrics_one(m, METRIC_GAUGE, "pintle_raft_applied_index", "Newest entry applied here.");
+    n->metrics.pending =
+        metrics_one(m, METRIC_GAUGE, "pintle_raft_proposals_pending", "Proposals appended and not yet applied.");
+    n->metrics.fsync = metrics_one(m, METRIC_HISTOGRAM, "pintle_raft_fsync_seconds",
+                                   "Time from handing entries to the log lane until they were on disk.");
+    n->metrics.syncs = metrics_one(m, METRIC_COUNTER, "pintle_raft_syncs_total", "Log writes with one sync each.");
+    n->metrics.entries_synced =
+        metrics_one(m, METRIC_COUNTER, "pintle_raft_entries_synced_total", "Entries written by those.");
+}
+
+static int init_core(struct raft_node *n)
+{
+    struct raft *r = &n->core;
+    if (raft_init(r, NULL, NULL, n->o.id, node_member(n, n->o.id)->address))
+        return -ENOMEM;
+    uint64_t seed;
+    loop_random(n->l, &seed, sizeof(seed));
+    n->core_open = true;
+    r->tracer = NULL;
+    raft_seed(r, (unsigned)seed);
+    raft_set_election_timeout(r, n->o.election_ms);
+    raft_set_heartbeat_timeout(r, n->o.heartbeat_ms);
+    raft_set_pre_vote(r, true);
+    raft_set_max_inflight_entries(r, NODE_INFLIGHT); /* guard G6 */
+    return 0;
+}
+
+static struct raft_entry *start_entries(struct raft_node *n, void *token)
+{
+    struct raft_entry *entries = mem_alloc(n->log.n * sizeof(*entries));
+    for (size_t i = 0; i < n->log.n; i++) {
+        const struct entry *e = entries_get(&n->log, n->log.first + i);
+        entries[i] = (struct raft_entry){.term = e->term, .type = e->type, .buf = {(void *)e->chunk.p, e->chunk.n}};
+        entries[i].batch = token;
+    }
+    return entries;
+}
+
+static int start_core(struct raft_node *n)
+{
+    struct raft_event e = {.type = RAFT_START};
+    struct raft_snapshot_metadata metadata = {.index = n->snap_index, .term = n->snap_term};
+    struct raft_buffer conf = {n->snap_info.conf, n->snap_info.conf_n};
+    if (n->snap_index) {
+        if (raft_configuration_decode(&conf, &metadata.configuration))
+            return -EBADMSG;
+        metadata.configuration_index = n->snap_info.conf_index;
+        e.start.metadata = &metadata;
+    }
+    void *token = raft_malloc(1);
+    e.start.term = n->meta.term;
+    e.start.voted_for = n->meta.voted_for;
+    e.start.start_index = n->log.first;
+    e.start.entries = start_entries(n, token);
+    e.start.n_entries = (unsigned)n->log.n;
+    int err = node_step(n, &e);
+    if (!err) { /* else the core has freed both */
+        mem_free(e.start.entries);
+        raft_free(token);
+    }
+    return err;
+}
+
+static const struct transport_handler transport_handler = {
+    .on_frame = node_on_frame,
+    .on_lost = node_on_lost,
+    .on_snapshot = node_on_snapshot,
+};
+
+int raft_node_start(struct raft_node *n)
+{
+    const struct transport_options o = {.loop = n->l,
+                                        .cluster_id = n->o.cluster_id,
+                                        .id = n->o.id,
+                                        .members = n->members,
+                                        .n_members = n->o.n_members,
+                                        .listen = n->o.listen,
+                                        .tls = n->o.security.tls,
+                                        .handler = &transport_handler,
+                                        .ctx = n};
+    int err = init_core(n);
+    if (!err)
+        err = transport_new(&o, &n->transport);
+    if (err)
+        return err;
+    init_metrics(n);
+    n->started = true;
+    loop_hook_add(n->l, &n->hook);
+    node_wake(n);
+    node_prepare_segments(n);
+    return start_core(n);
+}
+
+/* ---- asking ---- */
+
+bool raft_node_is_leader(const struct raft_node *n)
+{
+    return n->told_leader && !n->failed;
+}
+
+uint64_t raft_node_leader(const struct raft_node *n)
+{
+    return n->told_leader_id;
+}
+
+uint64_t raft_node_applied(const struct raft_node *n)
+{
+    return n->applied;
+}
+
+void raft_node_status(const struct raft_node *n, struct raft_status *ret)
+{
+    struct raft *r = (struct raft *)&n->core;
+    bool leads = n->core_open && raft_state(r) == RAFT_LEADER;
+    *ret = (struct raft_status){.is_leader = raft_node_is_leader(n),
+                                .id = n->o.id,
+                                .leader_id = n->told_leader_id,
+                                .term = n->core_open ? raft_current_term(r) : n->meta.term,
+                                .commit_index = n->core_open ? raft_commit_index(r) : n->applied,
+                                .applied_index = n->applied,
+                                .last_index = entries_last(&n->log),
+                                .snapshot_index = n->snap_index,
+                                .wal_bytes = n->wal_bytes,
+                                .n_members = n->o.n_members};
+    for (size_t i = 0; i < n->o.n_members; i++) {
+        uint64_t id = n->members[i].id;
+        raft_index match = 0;
+        ret->members[i].member = n->members[i];
+        ret->members[i].connected = id == n->o.id || (n->transport && transport_is_up(n->transport, id));
+        if (leads && raft_match_index(r, id, &match) == 0)
+            ret->members[i].match_index = match;
+    }
+}
+
+/* ---- leadership transfer ---- */
+
+static uint64_t most_advanced(struct raft_node *n)
+{
+    uint64_t best = 0;
+    raft_index best_match = 0;
+    for (size_t i = 0; i < n->o.n_members; i++) {
+        raft_index match = 0;
+        uint64_t id = n->members[i].id;
+        if (id == n->o.id || !n->transport || !transport_is_up(n->transport, id) ||
+            raft_match_index(&n->core, id, &match))
+            continue;
+        if (!best || match > best_match) {
+            best = id;
+            best_match = match;
+        }
+    }
+    return best;
+}
+
+static void ask_transfer(struct raft_node *n)
+{
+    struct raft_event e = {.type = RAFT_TRANSFER};
+    e.transfer.server_id = most_advanced(n);
+    if (e.transfer.server_id)
+        node_step(n, &e);
+}
+
+static void end_transfer(struct raft_node *n, int err)
+{
+    void (*done)(void *, int) = n->transfer_done;
+    n->transfer_done = NULL;
+    loop_timer_stop(n->l, &n->transfer_timer);
+    done(n->transfer_ctx, err);
+}
+
+void node_check_transfer(struct raft_node *n)
+{
+    if (!n->transfer_done)
+        return;
+    bool leads = raft_state(&n->core) == RAFT_LEADER;
+    if (!leads && n->told_leader_id && n->told_leader_id != n->o.id)
+        end_transfer(n, 0);
+    else if (!loop_timer_armed(&n->transfer_timer))
+        end_transfer(n, -EAGAIN);
+    else if (leads && raft_transferee(&n->core) == 0)
+        ask_transfer(n); /* for the first time, or once more after the core gave up */
+}
+
+void raft_node_transfer(struct raft_node *n, uint32_t timeout_ms, void (*done)(void *ctx, int err), void *ctx)
+{
+    if (n->transfer_done)
+        end_transfer(n, -EAGAIN);
+    n->transfer_done = done;
+    n->transfer_ctx = ctx;
+    loop_timer_start(n->l, &n->transfer_timer, timeout_ms);
+    node_wake(n);
+}
+
+/* ---- closing ---- */
+
+static void end_all(struct raft_node *n)
+{
+    for (struct list *it; (it = list_pop(&n->appended));)
+        list_push(&n->failed_proposals, it);
+    for (struct list *it; (it = list_pop(&n->queued));)
+        list_push(&n->failed_proposals, it);
+    list_each(it, &n->failed_proposals)
+    {
+        container_of(it, struct raft_proposal, link)->index = (uint64_t)(int64_t)-ESHUTDOWN;
+    }
+    node_finish_failed(n);
+    node_reads_close(n);
+    if (n->transfer_done)
+        end_transfer(n, -ESHUTDOWN);
+}
+
+static void stop_timers(struct raft_node *n)
+{
+    struct loop_timer *timers[] = {&n->timer, &n->wake, &n->space_timer, &n->snapshot_timer, &n->transfer_timer};
+    for (size_t i = 0; i < sizeof(timers) / sizeof(*timers); i++)
+        loop_timer_stop(n->l, timers[i]);
+    loop_hook_remove(n->l, &n->hook);
+}
+
+void raft_node_free(struct raft_node *n)
+{
+    if (!n)
+        return;
+    n->closing = true;
+    stop_timers(n);
+    node_sends_close(n);
+    node_receive_close(n);
+    node_snapshot_cancel(n);
+    transport_free(n->transport);
+    n->transport = NULL;
+    end_all(n);
+    if (loop_is_dead(n->l))
+        for (struct list *it; (it = list_pop(&n->works));) {
+            struct node_work *w = container_of(it, struct node_work, link);
+            w->done(w);
+        }
+    if (list_empty(&n->works))
+        node_destroy(n);
+}

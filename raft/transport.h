@@ -1,0 +1,67 @@
+/* Connections between replicas.
+ *
+ * Each replica dials every other one and sends on what it dialled; it hears its peers on what it accepted. A link is
+ * first in, first out. A broken link drops what it still had, and so does the receiver when the peer dials anew
+ * (guard G5): libraft's pipeline relies on it. Dialling is repeated with growing pauses (50 ms to 1 s); pings show
+ * within 2 s that a silent link is dead.
+ *
+ * With a TLS context every connection is mutually authenticated and the peer's certificate must speak for the member
+ * that was dialled, or that says hello (guard G9); no frame is read before.
+ *
+ * Snapshots travel on connections of their own (guard G8): transport_dial_snapshot, and on_snapshot at the other end.
+ *
+ * Ownership: handlers are called on the loop's thread; transport_free may not be called from inside one. */
+#ifndef PINTLE_RAFT_TRANSPORT_H
+#define PINTLE_RAFT_TRANSPORT_H
+
+#include "loop/loop.h"
+#include "net/conn.h"
+#include "raft/frame.h"
+
+enum {
+    TRANSPORT_QUEUE_MAX = 32 << 20,     /* bytes queued to one peer; more is dropped, as a network would */
+    TRANSPORT_INCOMING_MAX = 4 * RAFT_MEMBERS_MAX, /* accepted connections */
+    TRANSPORT_RETRY_MIN_MS = 50,
+    TRANSPORT_RETRY_MAX_MS = 1000,
+    TRANSPORT_CONNECT_MS = 1000,        /* to dial and shake hands */
+    TRANSPORT_PING_MS = 500,
+    TRANSPORT_SILENCE_MS = 2000,        /* a link silent for so long is dead */
+};
+
+struct transport;
+
+struct transport_handler {
+    /* A frame of a peer; false ends the connection (it was not well formed). */
+    bool (*on_frame)(void *ctx, uint64_t from, const struct frame *f);
+    /* The link from a peer broke, after having been up. */
+    void (*on_lost)(void *ctx, uint64_t from);
+    /* A peer wants to send a snapshot; c is the handler's, rest are bytes already read from it (valid in the call). */
+    void (*on_snapshot)(void *ctx, uint64_t from, struct conn *c, struct slice rest);
+};
+
+struct transport_options {
+    struct loop *loop;
+    uint64_t cluster_id, id;
+    const struct raft_member *members; /* others and ourselves; must outlive the transport */
+    size_t n_members;
+    const char *listen;
+    void *tls;                         /* struct tls_context, or NULL */
+    const struct transport_handler *handler;
+    void *ctx;
+};
+
+/* Listens and starts dialling. 0 or a negative errno of loop_listen. */
+int transport_new(const struct transport_options *o, struct transport **ret);
+/* NULL is fine. */
+void transport_free(struct transport *t);
+/* Queues frames for a peer; takes over the references. Drops them when the link is down or full (false). */
+bool transport_send(struct transport *t, uint64_t to, const struct chunk *chunks, size_t n);
+bool transport_is_up(const struct transport *t, uint64_t to);
+
+/* A connection to a peer for a snapshot; hello has been sent. Nothing is called after transport_dial_cancel. */
+struct transport_dial;
+struct transport_dial *transport_dial_snapshot(struct transport *t, uint64_t to,
+                                               void (*done)(void *ctx, int err, struct conn *c), void *ctx);
+void transport_dial_cancel(struct transport_dial *d);
+
+#endif
