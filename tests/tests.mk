@@ -15,6 +15,7 @@ UNIT_TESTS += tests/unit/test_defaults
 UNIT_TESTS += tests/unit/test_patch
 UNIT_TESTS += tests/unit/test_print
 UNIT_TESTS += tests/unit/test_raft_sim
+UNIT_TESTS += tests/unit/test_validate
 
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)

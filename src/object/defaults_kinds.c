@@ -1,5 +1,6 @@
 #include "object/defaults_kinds.h"
 
+#include "base/text.h"
 #include "base/timefmt.h"
 #include "object/path.h"
 #include "object/quantity.h"
@@ -176,6 +177,23 @@ static void limit_range_item(struct arena *a, struct json *item, int64_t now)
     }
 }
 
+/* stringData is write-only: it goes into data, base64-encoded. */
+static void secret_string_data(struct arena *a, struct json *secret, int64_t now)
+{
+    const struct json *plain = json_get_str(secret, "stringData");
+    (void)now;
+    if (json_len(plain) == 0)
+        return;
+    struct json *data = json_object_at(a, secret, "data");
+    json_each (it, plain) {
+        struct buf text = BUF_INIT(json_string(it).n * 2 + 8);
+        if (base64_encode(&text, json_string(it)) == 0)
+            json_set(a, data, it->key, json_new_string(a, buf_slice(&text)));
+        buf_done(&text);
+    }
+    json_del_str(secret, "stringData");
+}
+
 static void claim_templates(struct arena *a, struct json *set, int64_t now)
 {
     (void)now;
@@ -242,6 +260,7 @@ defaults_function *defaults_function_find(struct slice name)
         {"load_balancer_ip_mode", load_balancer_ip_mode},
         {"pod_level_requests", pod_level_requests},
         {"pod_requests", pod_requests},
+        {"secret_string_data", secret_string_data},
         {"service_target_ports", service_target_ports},
         {"time_added", time_added},
         {"volume_source", volume_source},

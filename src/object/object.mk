@@ -16,4 +16,10 @@ libpintle_a_SOURCES += \
   src/object/quantity.c src/object/quantity.h \
   src/object/selector.c src/object/selector.h \
   src/object/selector_parse.c src/object/selector_parse.h \
-  src/object/validate.h
+  src/object/validate.c src/object/validate.h \
+  src/object/validate_checks.c \
+  src/object/validate_kinds.c \
+  src/object/validate_meta.c \
+  src/object/validate_pod.c \
+  src/object/validate_rules.h \
+  src/object/validate_workloads.c

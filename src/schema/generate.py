@@ -65,8 +65,11 @@ class Lists:
 
 
 class Types:
-    def __init__(self, rows, defaults, lists):
+    def __init__(self, rows, defaults, checks, lists):
         self.lists = lists
+        self.checks = {}
+        for r in checks:
+            self.checks.setdefault(r[0], []).append(r[1:])
         self.defaults = {}
         for r in defaults:
             self.defaults.setdefault(r[0], []).append(r[1:])
@@ -144,7 +147,7 @@ class Types:
         for step in path.split('[')[0].split('.') if path else []:
             kinds = [r[2] for r in self.flat(name) if r[1] == step]
             if not kinds:
-                sys.exit('defaults.tsv: %s has no %s' % (name, step))
+                sys.exit('defaults.tsv, validation.tsv: %s has no %s' % (name, step))
             m = re.search(r'ref:([^<>]+)', kinds[0])
             if not m:
                 break
@@ -154,9 +157,12 @@ class Types:
 
     def with_defaults(self):
         """Types below which a default may apply, themselves included."""
-        unknown = set(self.defaults) - set(self.fields)
+        unknown = (set(self.defaults) | set(self.checks)) - set(self.fields)
         if unknown:
-            sys.exit('defaults.tsv: unknown types: %s' % sorted(unknown))
+            sys.exit('defaults.tsv, validation.tsv: unknown types: %s' % sorted(unknown))
+        for name, rules in self.checks.items():
+            for r in rules:
+                self.on_path(name, r[0])
         found = {t for name, rules in self.defaults.items() for r in rules for t in self.on_path(name, r[0])}
         grown = True
         while grown:
@@ -197,6 +203,10 @@ class Types:
             if name in self.defaults:
                 self.write_defaults(i, self.defaults[name], lines)
                 head.append('.defaults = defaults_%d, .n_defaults = %d' % (i, len(self.defaults[name])))
+            if name in self.checks:
+                lines.append('static const struct schema_rule checks_%d[] = {' % i)
+                lines += ['    {%s},' % ', '.join(map(c_string, r)) for r in self.checks[name]] + ['};']
+                head.append('.checks = checks_%d, .n_checks = %d' % (i, len(self.checks[name])))
             flags = (['SCHEMA_ATOMIC'] if name in self.atomic else []) + (['SCHEMA_DEFAULTED'] if name in defaulted else [])
             if flags:
                 head.append('.flags = ' + ' | '.join(flags))
@@ -391,7 +401,7 @@ def write_objects(out, name, count, objects):
 def main():
     directory, target = sys.argv[1], sys.argv[2]
     lists, body = Lists(), []
-    types = Types(read(directory, 'types.tsv'), read(directory, 'defaults.tsv'), lists)
+    types = Types(read(directory, 'types.tsv'), read(directory, 'defaults.tsv'), read(directory, 'validation.tsv'), lists)
     for name in types.names:  # items are numbered before anything refers to them
         for r in types.fields[name]:
             types.field(r)

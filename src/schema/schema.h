@@ -53,7 +53,7 @@ enum schema_list_type { SCHEMA_LIST_NONE, SCHEMA_LIST_ATOMIC, SCHEMA_LIST_SET, S
 enum schema_patch { SCHEMA_PATCH_MERGE = 1, SCHEMA_PATCH_REPLACE = 2, SCHEMA_PATCH_RETAIN_KEYS = 4 };
 
 struct schema_type;
-struct schema_rules; /* limits, patterns and expressions of a custom resource; NULL on built-in fields */
+struct schema_rules; /* further limits, patterns and expressions of a custom resource; NULL on built-in fields */
 
 struct schema_field {
     struct slice name; /* JSON name; "" for an item */
@@ -88,15 +88,21 @@ struct schema_default {
     const char *condition, *value;
 };
 
+/* One row of tables/validation.tsv: at path below an object of the type, the check of object/validate*.c. */
+struct schema_rule {
+    const char *path, *check, *argument;
+};
+
 struct schema_type {
     const char *name;                  /* full name such as "io.k8s.api.core.v1.PodSpec" */
     const struct schema_field *fields; /* in wire order, inlined ones flattened */
     const uint16_t *by_name;           /* numbers of fields in byte order of their names */
     const struct schema_field *own;    /* as protobuf nests them: SCHEMA_INLINE members instead of flattened ones */
     uint16_t n_fields, n_own;
-    uint16_t n_defaults;
+    uint16_t n_defaults, n_checks;
     uint8_t flags; /* enum schema_type_flag */
     const struct schema_default *defaults;
+    const struct schema_rule *checks;
     const struct schema_rules *rules;
 };
 

@@ -7,7 +7,8 @@ SCHEMA_TABLES = \
   $(srcdir)/src/schema/tables/resources.tsv \
   $(srcdir)/src/schema/tables/selectable.tsv \
   $(srcdir)/src/schema/tables/strategies.tsv \
-  $(srcdir)/src/schema/tables/types.tsv
+  $(srcdir)/src/schema/tables/types.tsv \
+  $(srcdir)/src/schema/tables/validation.tsv
 
 libpintle_a_SOURCES += src/schema/schema.c src/schema/schema.h src/schema/tables.h
 nodist_libpintle_a_SOURCES += src/schema/tables.c
