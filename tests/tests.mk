@@ -12,9 +12,13 @@ UNIT_TESTS += tests/unit/test_quantity
 UNIT_TESTS += tests/unit/test_selector
 UNIT_TESTS += tests/unit/test_check
 UNIT_TESTS += tests/unit/test_defaults
+UNIT_TESTS += tests/unit/test_net
+UNIT_TESTS += tests/unit/test_net_raw
 
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 
 tests_unit_test_loop_uv_SOURCES = tests/unit/test_loop_uv.c tests/unit/loop_common.c tests/unit/loop_common.h
 tests_unit_test_loop_sim_SOURCES = tests/unit/test_loop_sim.c tests/unit/loop_common.c tests/unit/loop_common.h
+tests_unit_test_net_SOURCES = tests/unit/test_net.c tests/unit/net_common.c tests/unit/net_common.h
+tests_unit_test_net_raw_SOURCES = tests/unit/test_net_raw.c tests/unit/net_common.c tests/unit/net_common.h
