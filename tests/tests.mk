@@ -16,6 +16,8 @@ UNIT_TESTS += tests/unit/test_patch
 UNIT_TESTS += tests/unit/test_print
 UNIT_TESTS += tests/unit/test_raft_sim
 UNIT_TESTS += tests/unit/test_validate
+UNIT_TESTS += tests/unit/test_net
+UNIT_TESTS += tests/unit/test_net_raw
 
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
@@ -23,3 +25,5 @@ TESTS += $(UNIT_TESTS)
 tests_unit_test_loop_uv_SOURCES = tests/unit/test_loop_uv.c tests/unit/loop_common.c tests/unit/loop_common.h
 tests_unit_test_raft_sim_SOURCES = tests/unit/test_raft_sim.c tests/unit/raft_cluster.c tests/unit/raft_cluster.h
 tests_unit_test_loop_sim_SOURCES = tests/unit/test_loop_sim.c tests/unit/loop_common.c tests/unit/loop_common.h
+tests_unit_test_net_SOURCES = tests/unit/test_net.c tests/unit/net_common.c tests/unit/net_common.h
+tests_unit_test_net_raw_SOURCES = tests/unit/test_net_raw.c tests/unit/net_common.c tests/unit/net_common.h

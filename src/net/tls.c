@@ -204,6 +204,15 @@ static bool copy_subject(X509_NAME *subject, struct tls_identity *id)
     return true;
 }
 
+bool tls_identity_subject(X509_NAME *subject, struct tls_identity *ret)
+{
+    struct tls_identity id = {.n_orgs = 0};
+    if (!copy_subject(subject, &id))
+        return false;
+    *ret = id;
+    return true;
+}
+
 static int64_t asn1_ns(const ASN1_TIME *t)
 {
     int days = 0, seconds = 0;

@@ -21,5 +21,7 @@ void tls_close_lingering(struct tls_context *t);
 void tls_context_unref(struct tls_context *t);
 /* Fills who the certificate speaks for. False when its names cannot be trusted to mean what they show. */
 bool tls_identity_of(X509 *cert, struct tls_identity *ret);
+/* The same for a subject alone: without fingerprint and time. */
+bool tls_identity_subject(X509_NAME *subject, struct tls_identity *ret);
 
 #endif
