@@ -289,7 +289,7 @@ static int prepare(struct api_request *r, struct write *w, struct json *old, str
         rv = status_set(st, r->arena, 413, "the object needs more memory than one request may use");
     if (!rv && !w->remove)
         track_fields(r, w, old);
-    if (!rv && !w->remove)
+    if (!rv && !w->remove && !w->force_finalize) /* a deletion changes nothing that a client gave */
         rv = old ? validate_update(r->arena, w->res, w->sub, w->obj, old, st)
                  : validate_create(r->arena, w->res, w->obj, st);
     return rv ? rv : admission_validate(&ad, st);

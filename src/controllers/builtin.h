@@ -22,4 +22,7 @@ void serviceaccount_map(struct key_sink *sink, struct arena *a, const struct jso
 void rootca_reconcile(struct reconcile *r);
 void rootca_map(struct key_sink *sink, struct arena *a, const struct json *obj, const struct json *before);
 
+void gc_reconcile(struct reconcile *r);
+void gc_map(struct key_sink *sink, struct arena *a, const struct resource *res, const struct json *obj, bool gone);
+
 #endif

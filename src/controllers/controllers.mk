@@ -2,7 +2,9 @@ libpintle_a_SOURCES += \
   src/controllers/builtin.h \
   src/controllers/deployment.c \
   src/controllers/endpoints.c \
+  src/controllers/gc.c \
   src/controllers/namespace.c \
+  src/controllers/owners.c src/controllers/owners.h \
   src/controllers/podutil.c src/controllers/podutil.h \
   src/controllers/replicaset.c \
   src/controllers/runtime.c src/controllers/runtime.h \

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/timefmt.h"
 #include "client/events.h"
+#include "controllers/owners.h"
 #include "object/meta.h"
 
 enum {
@@ -57,6 +58,8 @@ struct controllers {
     size_t unsynced;
     struct loop_timer pump;
     struct events *events;
+    struct owners owners;
+    bool any;                  /* some controller hears of every change */
     struct metric discarded;   /* written, never read: where there are no metrics */
     bool started;
 };
@@ -266,6 +269,16 @@ const struct json **view_list(struct reconcile *r, const char *group, const char
 const struct json **view_owned(struct reconcile *r, const char *group, const char *plural, struct slice ns, struct slice uid)
 {
     return list(r, group, plural, ns, uid);
+}
+
+void sink_dependents(struct key_sink *sink, struct slice uid, void (*each)(void *ctx, struct slice id), void *ctx)
+{
+    owners_each(&sink->queue->owner->owners, uid, each, ctx);
+}
+
+void view_dependents(struct reconcile *r, struct slice uid, void (*each)(void *ctx, struct slice id), void *ctx)
+{
+    owners_each(&r->owner->owners, uid, each, ctx);
 }
 
 /* ---- operations ---- */
@@ -547,6 +560,28 @@ static bool watches(const struct controller_watch *w, const struct resource *res
     return !strcmp(w->group, res->group) && !strcmp(w->plural, res->plural);
 }
 
+static bool mentions(const struct client_object *o, const char *member)
+{
+    return o && memmem(o->json.p, o->json.n, member, strlen(member));
+}
+
+/* Owners and finalizers, for those who follow every kind. */
+static void any_change(struct source *s, struct arena *a, const struct client_object *before, const struct client_object *now)
+{
+    struct controllers *cs = s->owner;
+    bool owned = mentions(before, "\"ownerReferences\"") || mentions(now, "\"ownerReferences\"");
+    if (!owned && now && !mentions(now, "\"finalizers\""))
+        return;
+    const struct json *old = before ? parse(a, before) : NULL, *obj = now ? parse(a, now) : NULL;
+    if (owned)
+        owners_update(&cs->owners, s->res, (now ? now : before)->key, old, obj);
+    for (size_t i = 0; i < cs->n_queues; i++) {
+        struct key_sink sink = {&cs->queues[i]};
+        if (cs->queues[i].controller->map_any && (obj || old))
+            cs->queues[i].controller->map_any(&sink, a, s->res, obj ? obj : old, !obj);
+    }
+}
+
 static void on_change(void *ctx, const struct client_object *before, const struct client_object *now)
 {
     struct source *s = ctx;
@@ -555,6 +590,8 @@ static void on_change(void *ctx, const struct client_object *before, const struc
     const struct json *obj = NULL, *old = NULL;
     struct arena a;
     arena_init(&a, MAP_ARENA_MAX);
+    if (cs->any)
+        any_change(s, &a, before, now);
     for (size_t i = 0; i < cs->n_queues; i++) {
         for (const struct controller_watch *w = cs->queues[i].controller->watches;
              w < cs->queues[i].controller->watches + CONTROLLER_WATCHES_MAX && w->plural; w++) {
@@ -639,6 +676,7 @@ struct controllers *controllers_new(struct client *c, const struct controller *t
             add_source(cs, table[i].watches[j].group, table[i].watches[j].plural);
         for (size_t j = 0; j < CONTROLLER_WATCHES_MAX && table[i].reads[j][1]; j++)
             add_source(cs, table[i].reads[j][0], table[i].reads[j][1]);
+        cs->any |= table[i].map_any != NULL;
         for (size_t j = 0; table[i].reads_everything && j < resource_count(); j++)
             add_stored(cs, resource_at(j));
     }
@@ -651,6 +689,7 @@ void controllers_start(struct controllers *cs)
         return;
     cs->started = true;
     cs->events = events_new(cs->client, "controllers", "");
+    owners_init(&cs->owners);
     cs->unsynced = cs->sources.n;
     for (struct map_entry *e = map_first(&cs->sources); e; e = map_next(&cs->sources, e)) {
         struct source *s = e->value;
@@ -691,6 +730,7 @@ void controllers_stop(struct controllers *cs)
     }
     for (size_t i = 0; i < cs->n_queues; i++)
         queue_stop(&cs->queues[i]);
+    owners_done(&cs->owners);
     events_free(cs->events);
     cs->events = NULL;
 }

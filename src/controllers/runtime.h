@@ -33,6 +33,9 @@ const struct json *sink_get(struct key_sink *sink, struct arena *a, const char *
 void sink_each(struct key_sink *sink, struct arena *a, const char *group, const char *plural, struct slice ns,
                void (*each)(void *ctx, const struct json *obj), void *ctx);
 
+/* Calls each for the dependents of an owner; ids are "group|plural|namespace/name". */
+void sink_dependents(struct key_sink *sink, struct slice uid, void (*each)(void *ctx, struct slice id), void *ctx);
+
 struct controller_watch {
     const char *group, *plural;
     /* Which keys a change leads to. obj is the object now, or its last state when it is gone; before is what it was, or
@@ -45,6 +48,8 @@ struct controller {
     struct controller_watch watches[CONTROLLER_WATCHES_MAX]; /* ends at the first without plural */
     const char *reads[CONTROLLER_WATCHES_MAX][2];            /* {group, plural} read but not watched; ends at NULL */
     bool reads_everything;                                   /* every kind that is stored */
+    /* Hears of every change of every kind: of objects that have owners or finalizers, or are gone. May be NULL. */
+    void (*map_any)(struct key_sink *sink, struct arena *a, const struct resource *res, const struct json *obj, bool gone);
     void (*reconcile)(struct reconcile *r);
     /* For keys that no object has, such as "tick": added at start. NULL-terminated, may be NULL. */
     const char *const *initial_keys;
@@ -66,6 +71,9 @@ const struct json *view_get(struct reconcile *r, const char *group, const char *
 const struct json **view_list(struct reconcile *r, const char *group, const char *plural, struct slice ns);
 /* Those among them whose controlling owner has this uid. */
 const struct json **view_owned(struct reconcile *r, const char *group, const char *plural, struct slice ns, struct slice uid);
+
+/* As sink_dependents. */
+void view_dependents(struct reconcile *r, struct slice uid, void (*each)(void *ctx, struct slice id), void *ctx);
 
 /* ---- writing: queued, run after reconcile returned ---- */
 void op_create(struct reconcile *r, const char *group, const char *plural, struct slice ns, struct json *obj);

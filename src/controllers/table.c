@@ -21,5 +21,6 @@ const struct controller controllers_builtin[] = {
     {.name = "root-ca-controller",
      .watches = {{"", "namespaces", NULL}, {"", "configmaps", rootca_map}},
      .reconcile = rootca_reconcile},
+    {.name = "garbage-collector-controller", .reads_everything = true, .map_any = gc_map, .reconcile = gc_reconcile},
     {0},
 };
