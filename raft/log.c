@@ -274,9 +274,11 @@ static int cut_prefix(struct wal *w, struct wal_op *op)
         if (err)
             return err;
     }
+    if (n == 0)
+        return 0;
     memmove(w->closed, w->closed + n, (w->n_closed - n) * sizeof(*w->closed));
     w->n_closed -= n;
-    return n ? fs_sync_dir(w->o.fs, w->o.dir) : 0;
+    return fs_sync_dir(w->o.fs, w->o.dir);
 }
 
 static int drop_all(struct wal *w, struct wal_op *op)

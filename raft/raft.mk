@@ -16,4 +16,3 @@ libpintle_a_SOURCES += \
   raft/transport.c raft/transport.h \
   raft/turn.c \
   raft/wire.h
-libpintle_a_SOURCES += raft/shim_net.c
