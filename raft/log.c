@@ -21,7 +21,7 @@ struct wal {
     struct file *file; /* the one being written; NULL = the next write starts one */
     struct wal_segment open;
     uint64_t at;       /* end of what is written in file; 0 = not even the header */
-    uint64_t sequence; /* last one used */
+    uint64_t sequence; /* last one used; never used twice, for a recycled file keeps the records of its past */
 };
 
 /* ---- names ---- */
@@ -156,7 +156,8 @@ static int write_all(struct wal *w, const char *p, size_t n)
 static int write_header(struct wal *w)
 {
     char header[SEGMENT_HEADER];
-    const struct segment_header h = {w->o.cluster_id, w->open.sequence, w->open.first_index};
+    uint64_t previous = w->n_closed ? w->closed[w->n_closed - 1].sequence : 0;
+    const struct segment_header h = {w->o.cluster_id, w->open.sequence, w->open.first_index, previous};
     segment_header_encode(header, &h);
     return write_all(w, header, sizeof(header));
 }
@@ -274,9 +275,11 @@ static int cut_prefix(struct wal *w, struct wal_op *op)
         if (err)
             return err;
     }
+    if (n == 0)
+        return 0;
     memmove(w->closed, w->closed + n, (w->n_closed - n) * sizeof(*w->closed));
     w->n_closed -= n;
-    return n ? fs_sync_dir(w->o.fs, w->o.dir) : 0;
+    return fs_sync_dir(w->o.fs, w->o.dir);
 }
 
 static int drop_all(struct wal *w, struct wal_op *op)
@@ -358,7 +361,10 @@ static void on_name(void *ctx, const char *name)
             l->sequences[l->n++] = number;
         else
             l->err = -EMFILE;
-    } else if (parse_name(name, "old", &number) || parse_name(name, "new", &number)) {
+    } else if (parse_name(name, "old", &number)) {
+        l->w->sequence = number > l->w->sequence ? number : l->w->sequence;
+        l->err = check_spare(l->w, name, l->spares);
+    } else if (parse_name(name, "new", &number)) {
         l->err = check_spare(l->w, name, l->spares);
     } else if (is_leftover(name)) {
         l->err = unlink_in(&l->w->o, name);
@@ -402,18 +408,16 @@ static int read_segment(struct wal *w, uint64_t sequence, struct file **ret_file
 }
 
 /* A last segment without a good header: never written to, or damaged. */
-static int replay_headless(struct wal *w, uint64_t sequence, struct slice bytes, bool last, char why[256])
+static int replay_headless(struct wal *w, uint64_t sequence, struct slice bytes, bool last, struct wal_spares *spares,
+                           char why[256])
 {
     if (!last || segment_was_used(bytes, sequence)) {
         snprintf(why, 256, "log segment %" PRIx64 " in %s has a damaged header: restore this replica from its peers",
                  sequence, w->o.dir);
         return -EBADMSG;
     }
-    /* Its number is used again, so the file is not: it may hold records of a torn first batch under that number. */
-    char name[WAL_NAME_MAX];
-    segment_name(name, "wal", sequence);
-    w->sequence = sequence - 1;
-    return unlink_in(&w->o, name);
+    const struct wal_segment seg = {sequence, 0, bytes.n};
+    return retire(w, &seg, spares);
 }
 
 static int check_header(struct wal *w, const struct segment_header *h, uint64_t sequence, char why[256])
@@ -425,6 +429,10 @@ static int check_header(struct wal *w, const struct segment_header *h, uint64_t 
     }
     if (h->sequence != sequence) {
         snprintf(why, 256, "log segment %" PRIx64 " in %s says it is %" PRIx64, sequence, w->o.dir, h->sequence);
+        return -EBADMSG;
+    }
+    if (w->n_closed && h->previous != w->closed[w->n_closed - 1].sequence) {
+        snprintf(why, 256, "log segment %" PRIx64 " is missing in %s", h->previous, w->o.dir);
         return -EBADMSG;
     }
     return 0;
@@ -451,17 +459,19 @@ static int replay_records(struct wal *w, struct slice bytes, const struct segmen
     return err;
 }
 
-static int replay_segment(struct wal *w, uint64_t sequence, bool last, struct replay *replay, char why[256])
+static int replay_segment(struct wal *w, uint64_t sequence, bool last, struct replay *replay,
+                          struct wal_spares *spares, char why[256])
 {
     struct slice bytes;
     struct segment_header h;
     int err = read_segment(w, sequence, &w->file, &bytes);
     if (err)
         return err;
-    w->sequence = sequence;
+    if (sequence > w->sequence)
+        w->sequence = sequence;
     /* A recycled file still has the header of its former life until the first write. */
     if (segment_header_decode(bytes, &h) || (last && h.sequence < sequence && h.cluster_id == w->o.cluster_id))
-        err = replay_headless(w, sequence, bytes, last, why);
+        err = replay_headless(w, sequence, bytes, last, spares, why);
     else if (!(err = check_header(w, &h, sequence, why)))
         err = replay_records(w, bytes, &h, last, replay, why);
     mem_free((char *)bytes.p);
@@ -473,11 +483,7 @@ static int replay_segment(struct wal *w, uint64_t sequence, bool last, struct re
 static int replay_all(struct wal *w, const struct listing *l, struct replay *replay, char why[256])
 {
     for (size_t i = 0; i < l->n; i++) {
-        if (i && l->sequences[i] != l->sequences[i - 1] + 1) {
-            snprintf(why, 256, "log segment %" PRIx64 " is missing in %s", l->sequences[i - 1] + 1, w->o.dir);
-            return -EBADMSG;
-        }
-        int err = replay_segment(w, l->sequences[i], i + 1 == l->n, replay, why);
+        int err = replay_segment(w, l->sequences[i], i + 1 == l->n, replay, l->spares, why);
         if (err)
             return err;
     }

@@ -64,7 +64,6 @@ struct preparing {
     bool busy;
     struct wal_options o;
     char name[WAL_NAME_MAX];
-    uint64_t number;
     int err;
 };
 

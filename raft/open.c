@@ -14,10 +14,11 @@ enum { DEFAULT_SEGMENT_BYTES = 16 << 20, SEGMENT_BYTES_MIN = 16 << 10, DEFAULT_Q
 static int on_entry(void *ctx, uint64_t index, uint64_t term, uint16_t type, struct slice data)
 {
     struct raft_node *n = ctx;
-    if (n->log.n == 0)
+    /* Entries that were replaced later may begin behind the point from which on they were: the segments before them
+     * were cut off, for a snapshot covers what those held. */
+    if (n->log.n == 0 || index < n->log.first)
         entries_reset(&n->log, index);
-    bool gap = index < n->log.first || index > entries_last(&n->log) + 1;
-    if (gap || type < RAFT_COMMAND || type > RAFT_CHANGE || term < entries_term(&n->log, index - 1))
+    if (index > entries_last(&n->log) + 1 || type < RAFT_COMMAND || type > RAFT_CHANGE || term < entries_term(&n->log, index - 1))
         return -EBADMSG;
     struct blob *b = blob_copy(data);
     if (!b)

@@ -17,6 +17,7 @@ void segment_header_encode(char out[SEGMENT_HEADER], const struct segment_header
     put_u64(out + 16, h->cluster_id);
     put_u64(out + 24, h->sequence);
     put_u64(out + 32, h->first_index);
+    put_u64(out + 40, h->previous);
     put_u32(out + CRC_AT, crc32c(0, out + CRC_FROM, SEGMENT_HEADER - CRC_FROM));
 }
 
@@ -28,7 +29,8 @@ int segment_header_decode(struct slice s, struct segment_header *ret)
         return -EBADMSG;
     if (get_u32(s.p + CRC_AT) != crc32c(0, s.p + CRC_FROM, SEGMENT_HEADER - CRC_FROM))
         return -EBADMSG;
-    *ret = (struct segment_header){get_u64(s.p + 16), get_u64(s.p + 24), get_u64(s.p + 32)};
+    *ret = (struct segment_header){get_u64(s.p + 16), get_u64(s.p + 24), get_u64(s.p + 32),
+                                    get_u64(s.p + 40)};
     return 0;
 }
 

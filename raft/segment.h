@@ -6,7 +6,7 @@
  * corruption: after a bad record, a good one of a later batch means that synced bytes were damaged.
  *
  * All numbers little-endian.
- *   header (512 bytes): magic 8, version 4, crc32c 4 (of the rest), cluster id 8, sequence 8, first index 8, zeros
+ *   header (512 bytes): magic 8, version 4, crc32c 4 (of the rest), cluster id 8, sequence 8, first index 8, previous 8, zeros
  *   record (8-aligned): crc32c 4 (of sequence and the rest), length 4, index 8, term 8, batch 4, type 2, zero 2, data
  * Types are those of libraft's entries, and RECORD_END: the log goes on in the next segment. */
 #ifndef PINTLE_RAFT_SEGMENT_H
@@ -18,6 +18,7 @@ enum { SEGMENT_HEADER = 512, RECORD_HEADER = 32, SEGMENT_VERSION = 1, RECORD_END
 
 struct segment_header {
     uint64_t cluster_id, sequence, first_index;
+    uint64_t previous; /* sequence of the segment this one goes on from; 0 = none */
 };
 
 struct record {

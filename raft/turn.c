@@ -297,9 +297,11 @@ void node_prepare_segments(struct raft_node *n)
     struct preparing *p = &n->preparing;
     if (p->busy || n->spares.n + n->writing.n_lent >= WAL_SPARES_WANTED || loop_timer_armed(&n->space_timer))
         return;
+    uint64_t number; /* random: spares of earlier runs keep their names */
+    loop_random(n->l, &number, sizeof(number));
     p->busy = true;
     p->o = n->wal_options;
-    snprintf(p->name, sizeof(p->name), "new-%016" PRIx64, ++p->number);
+    snprintf(p->name, sizeof(p->name), "new-%016" PRIx64, number);
     p->w.run = prepare_run;
     p->w.done = prepare_done;
     node_work_queue(n, LOOP_LANE_MISC, &p->w);

@@ -360,8 +360,10 @@ void cluster_settle(struct cluster *c)
             cluster_start(c, i);
     }
     int err = 1;
-    for (int i = 0; i < 20 && err; i++)
+    for (int i = 0; i < 50 && err; i++) { /* leadership may be changing hands */
         err = cluster_write(c, cluster_leader(c), 64);
+        sim_run_ms(c->w, err ? 100 : 0);
+    }
     CHECK(c, err == 0, "no write goes through after everything was healed (%d)", err);
     for (int ms = 0; ms < 20000 && !(c->last && all_same(c)); ms++)
         sim_run_ms(c->w, 1);
