@@ -21,6 +21,7 @@ struct wal {
     struct file *file; /* the one being written; NULL = the next write starts one */
     struct wal_segment open;
     uint64_t at;       /* end of what is written in file; 0 = not even the header */
+    uint64_t batch;    /* where what is not synced yet begins; 0 = all is synced */
     uint64_t sequence; /* last one used; never used twice, for a recycled file keeps the records of its past */
 };
 
@@ -167,10 +168,11 @@ static int end_segment(struct wal *w)
 {
     char end[RECORD_HEADER];
     record_encode(end, 1, 0, RECORD_END, SLICE_NONE);
-    record_seal(end, w->open.sequence, (uint32_t)w->at);
+    record_seal(end, w->open.sequence, (uint32_t)(w->batch ? w->batch : w->at));
     int err = write_all(w, end, sizeof(end));
     if (!err)
         err = file_sync(w->file);
+    w->batch = 0;
     file_close(w->file);
     w->file = NULL;
     push_closed(w, &w->open);
@@ -232,9 +234,9 @@ static size_t fitting(const struct wal *w, const char *p, size_t n)
 static int write_batch(struct wal *w, char *p, size_t n)
 {
     int err = w->at == 0 ? write_header(w) : 0;
-    uint32_t batch = (uint32_t)w->at;
+    w->batch = w->at;
     for (size_t i = 0; i < n; i += size_at(p + i))
-        record_seal(p + i, w->open.sequence, batch);
+        record_seal(p + i, w->open.sequence, (uint32_t)w->batch);
     return err ? err : write_all(w, p, n);
 }
 
@@ -304,8 +306,9 @@ int wal_run(struct wal *w, struct wal_op *op)
     int err = op->reset ? drop_all(w, op) : 0;
     if (!err && op->records.n)
         err = write_records(w, op);
-    if (!err && op->records.n && w->file)
+    if (!err && w->batch)
         err = file_sync(w->file);
+    w->batch = 0;
     if (!err && op->cut)
         err = cut_prefix(w, op);
     op->wal_bytes = w->file ? w->open.bytes : 0;
