@@ -18,6 +18,7 @@ UNIT_TESTS += tests/unit/test_raft_sim
 UNIT_TESTS += tests/unit/test_validate
 UNIT_TESTS += tests/unit/test_net
 UNIT_TESTS += tests/unit/test_net_raw
+UNIT_TESTS += tests/unit/test_apply
 
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)

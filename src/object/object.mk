@@ -1,8 +1,9 @@
 libpintle_a_SOURCES += \
-  src/object/apply.h \
+  src/object/apply.c src/object/apply.h \
   src/object/check.c src/object/check.h \
   src/object/defaults.c src/object/defaults.h \
   src/object/defaults_kinds.c src/object/defaults_kinds.h \
+  src/object/fieldset.c src/object/fieldset.h \
   src/object/intstr.c src/object/intstr.h \
   src/object/meta.c src/object/meta.h \
   src/object/names.c \
