@@ -1,7 +1,9 @@
 libpintle_a_SOURCES += \
-  src/auth/authn.h \
+  src/auth/authn.c src/auth/authn.h \
+  src/auth/jwt.c src/auth/jwt.h \
   src/auth/node_authz.h \
   src/auth/pki.c src/auth/pki.h src/auth/pki_impl.h \
   src/auth/rbac.h \
-  src/auth/sa_token.h \
+  src/auth/sa_token.c src/auth/sa_token.h \
+  src/auth/token_file.c src/auth/token_file.h \
   src/auth/user.c src/auth/user.h

@@ -12,6 +12,8 @@
 #include "codec/json.h"
 #include "net/http.h"
 
+#define AUTHN_SERVERS_GROUP "pintle:servers"
+
 struct sa_signer; /* auth/sa_token.h: the key that signs and verifies ServiceAccount tokens */
 
 struct authn_options {

@@ -383,6 +383,26 @@ int pki_file_read(struct fs *fs, const char *path, struct buf *out)
     return rv;
 }
 
+int pki_text_load(const char *path, struct buf *out)
+{
+    char piece[4096];
+    int n = 0, rv = 0;
+    BIO *bio = BIO_new_file(path, "r");
+    if (!bio)
+        return failed(-ENOENT);
+    while (!rv && (n = BIO_read(bio, piece, sizeof piece)) > 0)
+        rv = buf_add(out, piece, (size_t)n);
+    OPENSSL_cleanse(piece, sizeof piece);
+    BIO_free(bio);
+    return failed(rv ? rv : n < 0 ? -EIO : 0);
+}
+
+void pki_wipe(struct buf *b)
+{
+    if (b->p)
+        OPENSSL_cleanse(b->p, b->n);
+}
+
 /* The key goes first: a certificate without its key would stop a start, a new key beside an old certificate is
  * noticed and made anew by the caller. */
 int pki_pair_write(const struct pki_pair *p, struct fs *fs, const char *cert_path, const char *key_path)
@@ -395,8 +415,7 @@ int pki_pair_write(const struct pki_pair *p, struct fs *fs, const char *cert_pat
         rv = pki_file_write(fs, key_path, buf_slice(&key));
     if (!rv)
         rv = pki_file_write(fs, cert_path, buf_slice(&cert));
-    if (key.p)
-        OPENSSL_cleanse(key.p, key.n);
+    pki_wipe(&key);
     buf_done(&cert);
     buf_done(&key);
     return rv;
@@ -410,8 +429,7 @@ int pki_pair_load(struct fs *fs, const char *cert_path, const char *key_path, st
         rv = pki_file_read(fs, key_path, &key);
     if (!rv)
         rv = pki_pair_parse(buf_slice(&cert), buf_slice(&key), ret);
-    if (key.p)
-        OPENSSL_cleanse(key.p, key.n);
+    pki_wipe(&key);
     buf_done(&cert);
     buf_done(&key);
     return rv;
@@ -497,8 +515,7 @@ int pki_key_load(struct fs *fs, const char *path, struct pki_key **ret)
     int rv = pki_file_read(fs, path, &pem);
     if (!rv)
         rv = pki_key_parse(buf_slice(&pem), ret);
-    if (pem.p)
-        OPENSSL_cleanse(pem.p, pem.n);
+    pki_wipe(&pem);
     buf_done(&pem);
     return rv;
 }
@@ -509,8 +526,7 @@ int pki_key_write(const struct pki_key *k, struct fs *fs, const char *path)
     int rv = pki_key_pem(k, &pem);
     if (!rv)
         rv = pki_file_write(fs, path, buf_slice(&pem));
-    if (pem.p)
-        OPENSSL_cleanse(pem.p, pem.n);
+    pki_wipe(&pem);
     buf_done(&pem);
     return rv;
 }

@@ -61,6 +61,11 @@ int pki_cert_identity(struct slice cert_pem, struct tls_identity *ret);
 int pki_file_write(struct fs *fs, const char *path, struct slice bytes);
 int pki_file_read(struct fs *fs, const char *path, struct buf *out);
 
+/* The same as pki_file_read for the real file system, where no loop is at hand. */
+int pki_text_load(const char *path, struct buf *out);
+/* Overwrites secret bytes; then buf_done. */
+void pki_wipe(struct buf *b);
+
 /* ---- keys for signing tokens ---- */
 
 int pki_key_create(struct pki_key **ret);

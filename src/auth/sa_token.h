@@ -29,6 +29,19 @@ struct sa_token_request {
 
 /* Appends the token. 0 or negative errno. */
 int sa_token_make(const struct sa_signer *s, struct loop *l, const struct sa_token_request *q, struct buf *out);
+struct sa_check {
+    struct slice issuer;   /* expected iss */
+    struct slice audience; /* expected among aud */
+    int64_t now;           /* wall clock, nanoseconds */
+    /* Whether a bound object still exists with this uid: kind "ServiceAccount", "Pod", "Secret", "Node" (ns empty). NULL =
+     * not asked. */
+    bool (*bound_exists)(void *ctx, const char *kind, struct slice ns, struct slice name, struct slice uid);
+    void *ctx;
+};
+/* Verifies a token and fills who it speaks for (strings in a): user "system:serviceaccount:NS:NAME" with the account's
+ * groups and, as extra, its token id, pod and node. 0, -EACCES with *why (static text), -ENOMEM. */
+int sa_token_verify(const struct sa_signer *s, const struct sa_check *c, struct slice token, struct arena *a,
+                    struct user *u, const char **why);
 /* JWKS (RFC 7517) of the public keys as JSON text. */
 int sa_signer_jwks(const struct sa_signer *s, struct buf *out);
 
