@@ -1,0 +1,164 @@
+#include "client/http.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "client/http_impl.h"
+#include "client/path.h"
+
+enum { CALL_TIMEOUT_MS = 30000, ANSWER_MAX = 64 << 20 };
+
+struct call {
+    struct list link;
+    struct http_client_set *owner;
+    struct http_call *http;
+    size_t server, tries;
+    enum client_verb verb;
+    enum client_patch patch;
+    unsigned timeout_ms;
+    struct buf path, body, answer;
+    void (*done)(void *ctx, const struct client_reply *reply);
+    void *ctx;
+};
+
+static void call_try(struct call *call);
+
+size_t client_headers(const struct http_client_set *s, struct http_header *out, const char *content_type)
+{
+    size_t n = 0;
+    out[n++] = (struct http_header){SLICE("accept"), SLICE("application/json")};
+    out[n++] = (struct http_header){SLICE("user-agent"), slice_str(s->user_agent)};
+    if (content_type)
+        out[n++] = (struct http_header){SLICE("content-type"), slice_str(content_type)};
+    if (s->authorization)
+        out[n++] = (struct http_header){SLICE("authorization"), slice_str(s->authorization)};
+    return n;
+}
+
+void client_failed(struct http_client_set *s, size_t which)
+{
+    if (s->current == which)
+        s->current = (s->current + 1) % s->n;
+}
+
+static void call_free(struct call *call)
+{
+    list_remove(&call->link);
+    buf_done(&call->path);
+    buf_done(&call->body);
+    buf_done(&call->answer);
+    mem_free(call);
+}
+
+static void on_data(void *ctx, struct slice data)
+{
+    struct call *call = ctx;
+    buf_add_slice(&call->answer, data);
+}
+
+static void on_done(void *ctx, int err, int code, const struct http_header *trailers, size_t n, bool sent)
+{
+    struct call *call = ctx;
+    (void)trailers, (void)n;
+    if (err)
+        client_failed(call->owner, call->server);
+    bool safe = err && (!sent || call->verb == CLIENT_GET || call->verb == CLIENT_LIST);
+    if (safe && ++call->tries < call->owner->n) {
+        buf_clear(&call->answer);
+        call_try(call);
+        return;
+    }
+    if (!err && buf_error(&call->answer))
+        err = buf_error(&call->answer);
+    struct client_reply reply = {.err = err, .code = code, .body = buf_slice(&call->answer)};
+    list_remove(&call->link);
+    call->done(call->ctx, &reply);
+    call_free(call);
+}
+
+static const char *content_type(const struct call *call)
+{
+    static const char *const patches[] = {"application/merge-patch+json", "application/json-patch+json",
+                                          "application/strategic-merge-patch+json", "application/apply-patch+yaml"};
+    if (!call->body.n)
+        return NULL;
+    return call->verb == CLIENT_PATCH ? patches[call->patch] : "application/json";
+}
+
+static void call_try(struct call *call)
+{
+    struct http_client_set *s = call->owner;
+    struct http_header headers[8];
+    call->server = s->current;
+    size_t n = client_headers(s, headers, content_type(call));
+    call->http = http_call(s->servers[call->server],
+                           &(struct http_call_options){.method = client_method(call->verb), .path = call->path.p, .headers = headers,
+                                                       .n_headers = n, .body = buf_slice(&call->body),
+                                                       .timeout_ms = call->timeout_ms, .on_data = on_data, .on_done = on_done, .ctx = call});
+}
+
+static struct client_call *start(struct client *c, const struct client_request *req,
+                                 void (*done)(void *ctx, const struct client_reply *reply), void *ctx)
+{
+    struct call *call = mem_new(struct call);
+    call->owner = container_of(c, struct http_client_set, base);
+    call->verb = req->verb;
+    call->patch = req->patch;
+    call->timeout_ms = req->timeout_ms ? req->timeout_ms : CALL_TIMEOUT_MS;
+    buf_init(&call->path, 8192);
+    buf_init(&call->body, ANSWER_MAX);
+    buf_init(&call->answer, ANSWER_MAX);
+    call->done = done;
+    call->ctx = ctx;
+    client_path(&call->path, req);
+    if (req->query && req->query[0])
+        buf_printf(&call->path, "?%s", req->query);
+    if (req->body)
+        json_write(&call->body, req->body);
+    list_push(&call->owner->calls, &call->link);
+    call_try(call);
+    return (struct client_call *)call;
+}
+
+static void cancel(struct client *c, struct client_call *handle)
+{
+    struct call *call = (struct call *)handle;
+    (void)c;
+    http_call_cancel(call->http);
+    call_free(call);
+}
+
+static const struct client_ops http_ops = {start, cancel, client_http_informer};
+
+struct client *client_http_new(struct loop *l, const struct client_http_options *o)
+{
+    struct http_client_set *s = mem_new(struct http_client_set);
+    const char *agent = o->user_agent ? o->user_agent : "pintle";
+    s->base = (struct client){&http_ops, l};
+    list_init(&s->calls);
+    for (; s->n < o->n_servers && s->n < CLIENT_SERVERS_MAX; s->n++)
+        s->servers[s->n] = http_client_new(l, &(struct http_client_options){.addr = o->servers[s->n], .tls = o->tls, .h2 = true});
+    s->current = (size_t)loop_random_below(l, s->n);
+    s->user_agent = mem_strndup(agent, strlen(agent));
+    if (o->token) {
+        size_t n = strlen(o->token) + 8;
+        s->authorization = mem_alloc(n);
+        snprintf(s->authorization, n, "Bearer %s", o->token);
+    }
+    return &s->base;
+}
+
+void client_http_free(struct client *c)
+{
+    if (!c)
+        return;
+    struct http_client_set *s = container_of(c, struct http_client_set, base);
+    list_each (node, &s->calls)
+        cancel(c, (struct client_call *)container_of(node, struct call, link));
+    for (size_t i = 0; i < s->n; i++)
+        http_client_free(s->servers[i]);
+    mem_free(s->authorization);
+    mem_free(s->user_agent);
+    mem_free(s);
+}
