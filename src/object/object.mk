@@ -1,6 +1,7 @@
 libpintle_a_SOURCES += \
   src/object/apply.c src/object/apply.h \
   src/object/check.c src/object/check.h \
+  src/object/convert.c \
   src/object/defaults.c src/object/defaults.h \
   src/object/defaults_kinds.c src/object/defaults_kinds.h \
   src/object/fieldset.c src/object/fieldset.h \
