@@ -20,6 +20,8 @@ UNIT_TESTS += tests/unit/test_net
 UNIT_TESTS += tests/unit/test_net_raw
 UNIT_TESTS += tests/unit/test_apply
 UNIT_TESTS += tests/unit/test_auth
+UNIT_TESTS += tests/unit/test_convert
+UNIT_TESTS += tests/unit/test_protobuf
 
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)

@@ -1,6 +1,7 @@
 libpintle_a_SOURCES += \
   src/object/apply.c src/object/apply.h \
   src/object/check.c src/object/check.h \
+  src/object/convert.c src/object/convert.h \
   src/object/defaults.c src/object/defaults.h \
   src/object/defaults_kinds.c src/object/defaults_kinds.h \
   src/object/fieldset.c src/object/fieldset.h \
@@ -14,6 +15,7 @@ libpintle_a_SOURCES += \
   src/object/print_cell.c src/object/print_cell.h \
   src/object/print_kinds.c \
   src/object/print_pod.c \
+  src/object/protobuf.c src/object/protobuf.h \
   src/object/quantity.c src/object/quantity.h \
   src/object/selector.c src/object/selector.h \
   src/object/selector_parse.c src/object/selector_parse.h \
