@@ -22,6 +22,7 @@ UNIT_TESTS += tests/unit/test_apply
 UNIT_TESTS += tests/unit/test_auth
 UNIT_TESTS += tests/unit/test_convert
 UNIT_TESTS += tests/unit/test_protobuf
+UNIT_TESTS += tests/unit/test_rbac
 
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)

@@ -3,7 +3,7 @@ libpintle_a_SOURCES += \
   src/auth/jwt.c src/auth/jwt.h \
   src/auth/node_authz.h \
   src/auth/pki.c src/auth/pki.h src/auth/pki_impl.h \
-  src/auth/rbac.h \
+  src/auth/rbac.c src/auth/rbac.h src/auth/rbac_impl.h src/auth/rbac_rules.c \
   src/auth/sa_token.c src/auth/sa_token.h \
   src/auth/token_file.c src/auth/token_file.h \
   src/auth/user.c src/auth/user.h
