@@ -275,7 +275,7 @@ static int step_entries(struct raft_node *n, struct raft_message *m, const struc
     struct raft_event e = {.type = RAFT_RECEIVE};
     struct raft_append_entries *args = &m->append_entries;
     *args = *all;
-    args->entries = all->entries + from;
+    args->entries = from < to ? all->entries + from : NULL;
     args->n_entries = to - from;
     args->prev_log_index = all->prev_log_index + from;
     args->prev_log_term = from ? all->entries[from - 1].term : all->prev_log_term;
