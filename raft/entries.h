@@ -15,8 +15,8 @@ struct entry {
 struct entries {
     struct entry *at; /* at[head] is entry number first */
     size_t head, n, cap;
-    uint64_t first;   /* index of the oldest one kept, or that the next one will have */
-    size_t bytes;     /* of data */
+    uint64_t first; /* index of the oldest one kept, or that the next one will have */
+    size_t bytes;   /* of data */
 };
 
 /* first: index the first entry will have. */

@@ -100,8 +100,8 @@ struct blob *frame_message(const struct message *m)
     put_u64(p + 40, m->rejected);
     put_u16(p + 48, m->features);
     put_u16(p + 50, m->capacity);
-    p[52] = (char)((m->granted ? FLAG_GRANTED : 0) | (m->pre_vote ? FLAG_PRE_VOTE : 0) |
-                   (m->disrupt ? FLAG_DISRUPT : 0));
+    p[52] =
+        (char)((m->granted ? FLAG_GRANTED : 0) | (m->pre_vote ? FLAG_PRE_VOTE : 0) | (m->disrupt ? FLAG_DISRUPT : 0));
     return b;
 }
 

@@ -11,30 +11,30 @@
 #include "raft/node.h"
 
 enum frame_type {
-    FRAME_HELLO = 1,      /* first on every connection */
-    FRAME_PING,           /* dialler to listener, answered by PONG on the same connection */
+    FRAME_HELLO = 1, /* first on every connection */
+    FRAME_PING,      /* dialler to listener, answered by PONG on the same connection */
     FRAME_PONG,
     FRAME_APPEND,
     FRAME_APPEND_RESULT,
     FRAME_VOTE,
     FRAME_VOTE_RESULT,
     FRAME_TIMEOUT_NOW,
-    FRAME_PROBE,          /* leader to voters: is this still your term? */
-    FRAME_PROBE_RESULT,   /* only sent for yes */
-    FRAME_READ,           /* follower to leader: an index to read at, please */
+    FRAME_PROBE,        /* leader to voters: is this still your term? */
+    FRAME_PROBE_RESULT, /* only sent for yes */
+    FRAME_READ,         /* follower to leader: an index to read at, please */
     FRAME_READ_RESULT,
-    FRAME_SNAP_HEAD,      /* on a snapshot connection: what comes */
-    FRAME_SNAP_DATA,      /* bytes of the file */
+    FRAME_SNAP_HEAD, /* on a snapshot connection: what comes */
+    FRAME_SNAP_DATA, /* bytes of the file */
     FRAME_SNAP_END,
     FRAME_TYPES,
 };
 
 enum {
     FRAME_HEAD = 8,
-    FRAME_VERSION = 1,                 /* of this protocol, in hello */
-    FRAME_SNAP_MAX = 256 << 10,        /* payload of SNAP_DATA */
-    FRAME_APPEND_BYTES = 1 << 20,      /* entries' data that one APPEND carries, but at least one entry */
-    FRAME_APPEND_ENTRIES = 4096,       /* entries that one APPEND carries */
+    FRAME_VERSION = 1,            /* of this protocol, in hello */
+    FRAME_SNAP_MAX = 256 << 10,   /* payload of SNAP_DATA */
+    FRAME_APPEND_BYTES = 1 << 20, /* entries' data that one APPEND carries, but at least one entry */
+    FRAME_APPEND_ENTRIES = 4096,  /* entries that one APPEND carries */
     FRAME_APPEND_FIXED = 40,
     FRAME_ENTRY_FIXED = 16,
     FRAME_APPEND_MAX =

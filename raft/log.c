@@ -462,8 +462,8 @@ static int replay_records(struct wal *w, struct slice bytes, const struct segmen
     return err;
 }
 
-static int replay_segment(struct wal *w, uint64_t sequence, bool last, struct replay *replay,
-                          struct wal_spares *spares, char why[256])
+static int replay_segment(struct wal *w, uint64_t sequence, bool last, struct replay *replay, struct wal_spares *spares,
+                          char why[256])
 {
     struct slice bytes;
     struct segment_header h;

@@ -20,9 +20,9 @@
 #include "loop/loop.h"
 
 enum {
-    WAL_RESERVE = 2,        /* spare segments kept for a full disk */
-    WAL_SPARES_WANTED = 3,  /* made ahead */
-    WAL_SPARES_MAX = 8,     /* kept when recycling */
+    WAL_RESERVE = 2,       /* spare segments kept for a full disk */
+    WAL_SPARES_WANTED = 3, /* made ahead */
+    WAL_SPARES_MAX = 8,    /* kept when recycling */
     WAL_NAME_MAX = 40,
     WAL_PATH_MAX = 512,
     WAL_OP_MAX = 128 << 20, /* bytes of records one op may hold */
@@ -35,7 +35,7 @@ struct wal_spares {
 
 struct wal_options {
     struct fs *fs;
-    const char *dir;        /* exists; must outlive the log */
+    const char *dir; /* exists; must outlive the log */
     uint64_t cluster_id;
     uint64_t segment_bytes;
 };
@@ -53,13 +53,13 @@ int wal_open(const struct wal_options *o, wal_entry_fn *each, void *ctx, struct 
 void wal_close(struct wal *w);
 
 struct wal_op {
-    struct buf records;       /* wal_op_add fills it */
+    struct buf records; /* wal_op_add fills it */
     size_t n_records;
     bool reset;               /* drop everything first: a snapshot replaced the log */
     uint64_t cut;             /* segments with nothing above this index may go; 0 = none */
     struct wal_spares spares; /* lent to the op */
     /* results */
-    uint64_t wal_bytes;       /* of all segments in use */
+    uint64_t wal_bytes; /* of all segments in use */
 };
 
 void wal_op_init(struct wal_op *op);

@@ -67,7 +67,8 @@ int meta_open(struct fs *fs, const char *dir, uint64_t cluster_id, uint64_t id, 
     if (err == -EBADMSG)
         snprintf(why, 256, "%.120s is damaged: wipe the directory and join under a new member id", path);
     if (!err && (m.cluster_id != cluster_id || m.id != id)) {
-        snprintf(why, 256, "%.120s belongs to member %" PRIu64 " of cluster %" PRIx64 ", not to member %" PRIu64 " of %" PRIx64,
+        snprintf(why, 256,
+                 "%.120s belongs to member %" PRIu64 " of cluster %" PRIx64 ", not to member %" PRIu64 " of %" PRIx64,
                  path, m.id, m.cluster_id, id, cluster_id);
         err = -EINVAL;
     }

@@ -137,6 +137,8 @@ static int init_core(struct raft_node *n)
     raft_set_heartbeat_timeout(r, n->o.heartbeat_ms);
     raft_set_pre_vote(r, true);
     raft_set_max_inflight_entries(r, NODE_INFLIGHT); /* guard G6 */
+    /* The core learns of a stream that broke off by this timeout only; it may ask as often as it likes (send.c). */
+    raft_set_install_snapshot_timeout(r, 2 * n->o.election_ms);
     return 0;
 }
 
@@ -314,8 +316,7 @@ static void end_all(struct raft_node *n)
         list_push(&n->failed_proposals, it);
     for (struct list *it; (it = list_pop(&n->queued));)
         list_push(&n->failed_proposals, it);
-    list_each(it, &n->failed_proposals)
-    {
+    list_each (it, &n->failed_proposals) {
         container_of(it, struct raft_proposal, link)->index = (uint64_t)(int64_t)-ESHUTDOWN;
     }
     node_finish_failed(n);

@@ -23,17 +23,17 @@
 #include "raft/transport.h"
 
 enum {
-    NODE_SUBMIT_ENTRIES = 4096,          /* entries of one submit */
-    NODE_SUBMIT_BYTES = 4 << 20,         /* bytes of one submit, but at least one entry */
-    NODE_APPLY_BATCH = 4096,             /* entries applied in one turn */
-    NODE_INFLIGHT = 4096,                /* guard G6 */
-    NODE_CAPACITY = 60000,               /* guard G7: MiB of disk we tell the core we have */
-    NODE_BACKLOG_MAX = 96 << 20,         /* bytes waiting for the disk beyond which a follower drops appends */
-    NODE_SNAPSHOT_BYTES = 64 << 20,      /* of log since the last snapshot: take one, whatever the count */
-    NODE_TRAILING_BYTES = 16 << 20,      /* of log kept behind a snapshot for followers that lag a little */
+    NODE_SUBMIT_ENTRIES = 4096,     /* entries of one submit */
+    NODE_SUBMIT_BYTES = 4 << 20,    /* bytes of one submit, but at least one entry */
+    NODE_APPLY_BATCH = 4096,        /* entries applied in one turn */
+    NODE_INFLIGHT = 4096,           /* guard G6 */
+    NODE_CAPACITY = 60000,          /* guard G7: MiB of disk we tell the core we have */
+    NODE_BACKLOG_MAX = 96 << 20,    /* bytes waiting for the disk beyond which a follower drops appends */
+    NODE_SNAPSHOT_BYTES = 64 << 20, /* of log since the last snapshot: take one, whatever the count */
+    NODE_TRAILING_BYTES = 16 << 20, /* of log kept behind a snapshot for followers that lag a little */
     NODE_SNAPSHOT_RETRY_MS = 10000,
     NODE_SPACE_RETRY_MS = 1000,
-    NODE_TIME_OFFSET_MS = 3600000,       /* keeps the core's time far from zero */
+    NODE_TIME_OFFSET_MS = 3600000, /* keeps the core's time far from zero */
 };
 
 /* Work of the node on a pool thread. done always runs: after run, or when the host of a simulated loop died. It
@@ -86,16 +86,17 @@ struct raft_node {
     bool core_open, started, closing, failed;
     struct file *lock;
     struct meta meta;
-    struct list works;       /* of node_work, under way */
+    struct list works; /* of node_work, under way */
 
     /* the log */
     struct entries log;
     struct wal *wal;
     struct wal_options wal_options;
     struct wal_spares spares;
-    struct wal_op pending;   /* what the next write takes */
+    struct wal_op pending; /* what the next write takes */
     uint64_t pending_last;
     uint64_t pending_install;
+    uint64_t stored; /* on disk and not replaced since */
     struct writing writing;
     struct preparing preparing;
     struct loop_timer space_timer;
@@ -106,16 +107,16 @@ struct raft_node {
     struct loop_timer timer; /* the core's */
     struct loop_timer wake;  /* makes a turn happen */
     struct loop_hook hook;
-    struct blob *receiving;  /* what the entries of the event being stepped lie in */
-    bool submitting;         /* the event being stepped is ours */
+    struct blob *receiving; /* what the entries of the event being stepped lie in */
+    bool submitting;        /* the event being stepped is ours */
 
     /* proposals: queued → appended (in the order of index) → done */
     struct list queued, appended, failed_proposals;
-    size_t proposal_bytes;   /* of queued and appended */
+    size_t proposal_bytes; /* of queued and appended */
 
     uint64_t applied;
-    uint64_t own_index;      /* as leader: our first entry of this term; 0 = to be submitted */
-    bool told_leader;        /* what role() said last */
+    uint64_t own_index; /* as leader: our first entry of this term; 0 = to be submitted */
+    bool told_leader;   /* what role() said last */
     uint64_t told_term, told_leader_id;
 
     /* reads */
@@ -124,20 +125,20 @@ struct raft_node {
     struct list reads_confirmed; /* for applied to reach index */
     struct list reads_remote;    /* followers' requests waiting, struct remote_read */
     struct list reads_remote_probing;
-    uint64_t read_seq;           /* of the newest round */
-    bool read_round;             /* one is under way */
+    uint64_t read_seq; /* of the newest round */
+    bool read_round;   /* one is under way */
     uint64_t read_term, read_index, read_sent;
-    uint64_t read_acks;          /* bit i: members[i] said yes */
-    bool read_asked;             /* as follower: a request to the leader is under way */
+    uint64_t read_acks; /* bit i: members[i] said yes */
+    bool read_asked;    /* as follower: a request to the leader is under way */
     uint64_t read_asked_of;
 
     /* snapshots */
     uint64_t snap_index, snap_term;
-    size_t snap_bytes_mark;      /* bytes appended since the last one */
-    struct snap_info snap_info;  /* as recovered; for the core's start */
+    size_t snap_bytes_mark;     /* bytes appended since the last one */
+    struct snap_info snap_info; /* as recovered; for the core's start */
     struct snapshot_take *taking;
     struct loop_timer snapshot_timer;
-    bool snapshot_held;          /* a failure: wait for the timer */
+    bool snapshot_held; /* a failure: wait for the timer */
     struct list sends;
     struct snapshot_receive *receive;
     bool installing;

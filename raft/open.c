@@ -18,7 +18,8 @@ static int on_entry(void *ctx, uint64_t index, uint64_t term, uint16_t type, str
      * were cut off, for a snapshot covers what those held. */
     if (n->log.n == 0 || index < n->log.first)
         entries_reset(&n->log, index);
-    if (index > entries_last(&n->log) + 1 || type < RAFT_COMMAND || type > RAFT_CHANGE || term < entries_term(&n->log, index - 1))
+    if (index > entries_last(&n->log) + 1 || type < RAFT_COMMAND || type > RAFT_CHANGE ||
+        term < entries_term(&n->log, index - 1))
         return -EBADMSG;
     struct blob *b = blob_copy(data);
     if (!b)

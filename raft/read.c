@@ -194,8 +194,7 @@ static void on_probe_result(struct raft_node *n, uint64_t from, const struct mes
 static void on_read(struct raft_node *n, uint64_t from, const struct message *m)
 {
     size_t queued = 0;
-    list_each(it, &n->reads_remote)
-    {
+    list_each (it, &n->reads_remote) {
         queued++;
     }
     if (!n->told_leader || queued >= REMOTE_READS_MAX)
@@ -242,8 +241,7 @@ static void serve_confirmed(struct raft_node *n)
 {
     struct list ready;
     list_init(&ready);
-    list_each(it, &n->reads_confirmed)
-    {
+    list_each (it, &n->reads_confirmed) {
         if (read_of(it)->index > n->applied)
             continue;
         list_remove(it);
@@ -258,8 +256,7 @@ static void give_up_late(struct raft_node *n, struct list *reads)
     struct list late;
     list_init(&late);
     uint64_t now = node_ms(n);
-    list_each(it, reads)
-    {
+    list_each (it, reads) {
         if (read_of(it)->index > now)
             continue;
         list_remove(it);

@@ -52,8 +52,7 @@ static void end_receive(struct snapshot_receive *r)
 static void offer(struct raft_node *n, const struct snapshot_receive *r)
 {
     const struct raft_member *from = node_member(n, r->from);
-    struct raft_message m = {
-        .type = RAFT_INSTALL_SNAPSHOT, .server_id = from->id, .server_address = from->address};
+    struct raft_message m = {.type = RAFT_INSTALL_SNAPSHOT, .server_id = from->id, .server_address = from->address};
     struct raft_install_snapshot *args = &m.install_snapshot;
     struct raft_buffer conf = {(void *)r->info.conf, r->info.conf_n};
     if (raft_configuration_decode(&conf, &args->conf))
@@ -72,9 +71,9 @@ static void offer(struct raft_node *n, const struct snapshot_receive *r)
 
 static bool worth_it(const struct raft_node *n, const struct snapshot_receive *r)
 {
-    return !n->installing && !n->taking && raft_current_term(&n->core) <= r->term &&
-           r->info.index > n->snap_index && r->info.index > n->applied &&
-           r->info.index > raft_commit_index(&n->core) && r->info.cluster_id == n->o.cluster_id;
+    return !n->installing && !n->taking && raft_current_term(&n->core) <= r->term && r->info.index > n->snap_index &&
+           r->info.index > n->applied && r->info.index > raft_commit_index(&n->core) &&
+           r->info.cluster_id == n->o.cluster_id;
 }
 
 void node_installed(struct raft_node *n, uint64_t index)

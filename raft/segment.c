@@ -29,8 +29,7 @@ int segment_header_decode(struct slice s, struct segment_header *ret)
         return -EBADMSG;
     if (get_u32(s.p + CRC_AT) != crc32c(0, s.p + CRC_FROM, SEGMENT_HEADER - CRC_FROM))
         return -EBADMSG;
-    *ret = (struct segment_header){get_u64(s.p + 16), get_u64(s.p + 24), get_u64(s.p + 32),
-                                    get_u64(s.p + 40)};
+    *ret = (struct segment_header){get_u64(s.p + 16), get_u64(s.p + 24), get_u64(s.p + 32), get_u64(s.p + 40)};
     return 0;
 }
 

@@ -159,16 +159,14 @@ static void dialled(void *ctx, int err, struct conn *c)
         return;
     }
     conn_handle(c, &send_handler, s);
-    const struct message head = {
-        .type = FRAME_SNAP_HEAD, .term = raft_current_term(&s->n->core), .index = s->index};
+    const struct message head = {.type = FRAME_SNAP_HEAD, .term = raft_current_term(&s->n->core), .index = s->index};
     write_frame(s, frame_message(&head));
     next_block(s);
 }
 
 void node_send_snapshot(struct raft_node *n, uint64_t to)
 {
-    list_each(it, &n->sends)
-    {
+    list_each (it, &n->sends) {
         if (container_of(it, struct snapshot_send, link)->to == to)
             return;
     }
@@ -189,8 +187,7 @@ void node_send_snapshot(struct raft_node *n, uint64_t to)
 
 void node_sends_close(struct raft_node *n)
 {
-    list_each(it, &n->sends)
-    {
+    list_each (it, &n->sends) {
         end_send(container_of(it, struct snapshot_send, link));
     }
 }

@@ -152,7 +152,7 @@ int snap_write(struct fs *fs, const char *dir, const struct snap_info *info,
 struct finding {
     struct fs *fs;
     const char *dir;
-    uint64_t keep;   /* what to leave; UINT64_MAX: only look */
+    uint64_t keep; /* what to leave; UINT64_MAX: only look */
     uint64_t newest;
     int err;
 };

@@ -16,8 +16,8 @@
 #include "raft/node.h"
 
 enum {
-    SNAP_BLOCK = 256 << 10,    /* bytes of state a block holds at most */
-    SNAP_CONF_MAX = 8 << 10,   /* encoded configuration */
+    SNAP_BLOCK = 256 << 10,  /* bytes of state a block holds at most */
+    SNAP_CONF_MAX = 8 << 10, /* encoded configuration */
     SNAP_VERSION = 1,
     SNAP_PATH_MAX = 512,
 };
@@ -44,10 +44,10 @@ struct snap_reader {
     struct raft_source source; /* for the machine's restore */
     struct snap_info info;
     struct file *file;
-    uint64_t at;               /* in the file */
-    uint64_t total;            /* bytes of state read so far */
+    uint64_t at;    /* in the file */
+    uint64_t total; /* bytes of state read so far */
     char *block, *packed;
-    size_t n, used;            /* of block */
+    size_t n, used; /* of block */
     bool end;
 };
 

@@ -32,6 +32,8 @@ static void note_truncation(struct raft_node *n, uint64_t index)
 {
     if (n->writing.busy && n->writing.valid >= index)
         n->writing.valid = index - 1;
+    if (n->stored >= index)
+        n->stored = index - 1;
 }
 
 static void store_entries(struct raft_node *n, const struct raft_update *u)
@@ -273,7 +275,7 @@ static int step_entries(struct raft_node *n, struct raft_message *m, const struc
     struct raft_event e = {.type = RAFT_RECEIVE};
     struct raft_append_entries *args = &m->append_entries;
     *args = *all;
-    args->entries = all->entries + from;
+    args->entries = from < to ? all->entries + from : NULL;
     args->n_entries = to - from;
     args->prev_log_index = all->prev_log_index + from;
     args->prev_log_term = from ? all->entries[from - 1].term : all->prev_log_term;
@@ -335,8 +337,7 @@ static bool on_append(struct raft_node *n, const struct raft_member *from, const
     bool ok = true;
     if (a.n == 0 || (entries && n->receiving)) {
         struct raft_append_entries all = {a.version, a.term, a.prev_index, a.prev_term, a.commit, entries, a.n};
-        struct raft_message m = {
-            .type = RAFT_APPEND_ENTRIES, .server_id = from->id, .server_address = from->address};
+        struct raft_message m = {.type = RAFT_APPEND_ENTRIES, .server_id = from->id, .server_address = from->address};
         ok = read_entries(n, f, &a, entries);
         if (ok)
             step_split(n, &m, &all);

@@ -268,8 +268,7 @@ static void refuse(struct incoming *in, const char *why)
 /* Guard G5: a peer that dials anew has given up what its old connection still had, and so do we. */
 static void drop_older(struct transport *t, uint64_t from)
 {
-    list_each(it, &t->incoming)
-    {
+    list_each (it, &t->incoming) {
         struct incoming *in = container_of(it, struct incoming, link);
         if (in->from == from)
             incoming_close(in);
@@ -451,8 +450,7 @@ static void on_tick(struct loop_timer *timer)
         else if (p->conn)
             ping(p);
     }
-    list_each(it, &t->incoming)
-    {
+    list_each (it, &t->incoming) {
         struct incoming *in = container_of(it, struct incoming, link);
         if (silent(t, in->heard))
             incoming_lost(in);
@@ -467,10 +465,8 @@ static void add_peers(struct transport *t)
         if (t->o.members[i].id == t->o.id)
             continue;
         struct peer *p = &t->peers[t->n_peers++];
-        *p = (struct peer){.t = t,
-                           .member = &t->o.members[i],
-                           .retry.cb = peer_dial,
-                           .retry_ms = TRANSPORT_RETRY_MIN_MS};
+        *p = (struct peer){
+            .t = t, .member = &t->o.members[i], .retry.cb = peer_dial, .retry_ms = TRANSPORT_RETRY_MIN_MS};
         loop_timer_start(t->o.loop, &p->retry, 0);
     }
 }
@@ -499,12 +495,10 @@ void transport_free(struct transport *t)
         return;
     listener_close(t->listener);
     loop_timer_stop(t->o.loop, &t->tick);
-    list_each(it, &t->dials)
-    {
+    list_each (it, &t->dials) {
         transport_dial_cancel(container_of(it, struct transport_dial, link));
     }
-    list_each(it, &t->incoming)
-    {
+    list_each (it, &t->incoming) {
         incoming_close(container_of(it, struct incoming, link));
     }
     for (size_t i = 0; i < t->n_peers; i++) {

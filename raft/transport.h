@@ -19,13 +19,13 @@
 #include "raft/frame.h"
 
 enum {
-    TRANSPORT_QUEUE_MAX = 32 << 20,     /* bytes queued to one peer; more is dropped, as a network would */
+    TRANSPORT_QUEUE_MAX = 32 << 20,                /* bytes queued to one peer; more is dropped, as a network would */
     TRANSPORT_INCOMING_MAX = 4 * RAFT_MEMBERS_MAX, /* accepted connections */
     TRANSPORT_RETRY_MIN_MS = 50,
     TRANSPORT_RETRY_MAX_MS = 1000,
-    TRANSPORT_CONNECT_MS = 1000,        /* to dial and shake hands */
+    TRANSPORT_CONNECT_MS = 1000, /* to dial and shake hands */
     TRANSPORT_PING_MS = 500,
-    TRANSPORT_SILENCE_MS = 2000,        /* a link silent for so long is dead */
+    TRANSPORT_SILENCE_MS = 2000, /* a link silent for so long is dead */
 };
 
 struct transport;
@@ -45,7 +45,7 @@ struct transport_options {
     const struct raft_member *members; /* others and ourselves; must outlive the transport */
     size_t n_members;
     const char *listen;
-    void *tls;                         /* struct tls_context, or NULL */
+    void *tls; /* struct tls_context, or NULL */
     const struct transport_handler *handler;
     void *ctx;
 };

@@ -65,8 +65,7 @@ void node_drop_proposals(struct raft_node *n)
 {
     uint64_t commit = raft_commit_index(&n->core);
     log_info(loop_log(n->l), "raft", "leads no more term=%llu", raft_current_term(&n->core));
-    list_each(it, &n->appended)
-    {
+    list_each (it, &n->appended) {
         struct raft_proposal *p = proposal_of(it);
         if (p->index <= commit)
             continue; /* will be applied here */
@@ -315,11 +314,13 @@ static void take_back_spares(struct raft_node *n)
     n->writing.n_lent = 0;
 }
 
-/* Tells the core how far the log is on disk: as far as the entries written are still the ones it has. */
+/* Tells the core how far the log is on disk. A candidate must not hear it (the core takes it for misuse): it is told
+ * once it is something else. */
 static void report_stored(struct raft_node *n)
 {
-    uint64_t index = n->writing.last < n->writing.valid ? n->writing.last : n->writing.valid;
-    if (n->installing || n->core.snapshot.installing || index > entries_last(&n->log) || index <= n->core.last_stored)
+    uint64_t index = n->stored;
+    if (n->installing || n->core.snapshot.installing || index > entries_last(&n->log) || index <= n->core.last_stored ||
+        raft_state(&n->core) == RAFT_CANDIDATE)
         return;
     struct raft_event e = {.type = RAFT_PERSISTED_ENTRIES};
     e.persisted_entries.index = index;
@@ -350,8 +351,9 @@ static void write_done(struct node_work *w)
     measure_write(n);
     n->wal_bytes = x->op.wal_bytes;
     uint64_t installed = x->install_index;
-    if (x->op.n_records)
-        report_stored(n);
+    if (x->op.n_records) /* as far as the entries written are still the ones we have */
+        n->stored = x->last < x->valid ? x->last : x->valid;
+    report_stored(n);
     wal_op_clear(&x->op);
     if (installed)
         node_installed(n, installed);
@@ -462,6 +464,7 @@ void node_turn(struct loop_hook *h)
         node_finish_failed(n);
         return;
     }
+    report_stored(n);
     apply_committed(n);
     node_finish_failed(n);
     tell_role(n);
