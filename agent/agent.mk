@@ -1,5 +1,10 @@
 libpintle_a_SOURCES += \
-  agent/cri/cri.c agent/cri/cri.h
+  agent/agent.h \
+  agent/cri/cri.c agent/cri/cri.h \
+  agent/pod.h \
+  agent/pod_config.c \
+  agent/pod_env.c \
+  agent/pods.h
 
 # The CRI messages are generated; generated code is not held to our warnings.
 noinst_LIBRARIES += libpintlecri.a
