@@ -23,6 +23,7 @@ UNIT_TESTS += tests/unit/test_auth
 UNIT_TESTS += tests/unit/test_convert
 UNIT_TESTS += tests/unit/test_protobuf
 UNIT_TESTS += tests/unit/test_rbac
+UNIT_TESTS += tests/unit/test_object_random
 
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)

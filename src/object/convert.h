@@ -6,7 +6,8 @@
 #include "schema/schema.h"
 
 /* obj, of a resource with the same storage, as `to` has it: kind, apiVersion and members. obj may be changed and be part
- * of the result. Lossless both ways, as Kubernetes does it (annotations carry what one side lacks). NULL when the arena is
+ * of the result. Lossless both ways, as Kubernetes does it (annotations carry what one side lacks). NULL when the arena
+ * is
  * full. */
 struct json *object_convert(struct arena *a, const struct resource *to, struct json *obj);
 
