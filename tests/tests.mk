@@ -20,6 +20,7 @@ UNIT_TESTS += tests/unit/test_net
 UNIT_TESTS += tests/unit/test_net_raw
 UNIT_TESTS += tests/unit/test_auth
 UNIT_TESTS += tests/unit/test_rbac
+UNIT_TESTS += tests/unit/test_node_authz
 
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
