@@ -24,6 +24,7 @@ UNIT_TESTS += tests/unit/test_convert
 UNIT_TESTS += tests/unit/test_protobuf
 UNIT_TESTS += tests/unit/test_rbac
 UNIT_TESTS += tests/unit/test_object_random
+UNIT_TESTS += tests/unit/test_node_authz
 
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)

@@ -1,7 +1,7 @@
 libpintle_a_SOURCES += \
   src/auth/authn.c src/auth/authn.h \
   src/auth/jwt.c src/auth/jwt.h \
-  src/auth/node_authz.h \
+  src/auth/node_authz.c src/auth/node_authz.h \
   src/auth/pki.c src/auth/pki.h src/auth/pki_impl.h \
   src/auth/rbac.c src/auth/rbac.h src/auth/rbac_impl.h src/auth/rbac_rules.c \
   src/auth/sa_token.c src/auth/sa_token.h \
