@@ -14,6 +14,7 @@ UNIT_TESTS += tests/unit/test_check
 UNIT_TESTS += tests/unit/test_defaults
 UNIT_TESTS += tests/unit/test_patch
 UNIT_TESTS += tests/unit/test_print
+UNIT_TESTS += tests/unit/test_raft_log
 UNIT_TESTS += tests/unit/test_raft_sim
 UNIT_TESTS += tests/unit/test_validate
 UNIT_TESTS += tests/unit/test_net
