@@ -1,10 +1,13 @@
 libpintle_a_SOURCES += \
-  agent/agent.h \
+  agent/agent.c agent/agent.h \
   agent/cri/cri.c agent/cri/cri.h \
+  agent/files.c agent/files.h \
   agent/pod.h \
   agent/pod_config.c \
   agent/pod_env.c \
-  agent/pods.h
+  agent/pod_status.c \
+  agent/pod_sync.c \
+  agent/pods.c agent/pods.h
 
 # The CRI messages are generated; generated code is not held to our warnings.
 noinst_LIBRARIES += libpintlecri.a
