@@ -140,8 +140,11 @@ static void finish_call(struct h1 *h)
     h->conn->used = true;
     if (!h->keep_alive)
         h->conn->no_new = true;
-    if (call)
-        call_end(call, 0);
+    if (!call)
+        return;
+    if (call->paused)
+        conn_pause(h->conn->conn, false); /* what is held is the call's own matter */
+    call_end(call, 0);
 }
 
 static void hand_over(struct h1 *h, struct slice rest)

@@ -453,6 +453,8 @@ static int h1_produce(struct server_conn *c)
     struct buf pending = h->pending;
     buf_init(&h->pending, PENDING_MAX);
     h->rest = buf_slice(&pending);
+    if (h->rest.n > 0)
+        turn_again(&c->server->turn);
     parse(h); /* also starts the idle timer and lets the peer go on */
     buf_done(&pending);
     return 0;

@@ -177,7 +177,7 @@ static int on_stream_close(nghttp2_session *session, int32_t stream_id, uint32_t
         return 0;
     nghttp2_session_set_stream_user_data(session, stream_id, NULL);
     give_back(h, x);
-    exchange_gone(x);
+    exchange_gone(h->conn->server, x);
     return 0;
 }
 

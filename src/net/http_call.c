@@ -72,6 +72,7 @@ static void finish(struct http_call *call)
 {
     const struct http_call_options *o = &call->options;
     size_t n = call->n_fields;
+    turn_again(&call->client->turn);
     list_remove(&call->link);
     loop_timer_stop(call->client->loop, &call->timeout);
     if (call->upgrade) {
@@ -99,6 +100,7 @@ void call_end(struct http_call *call, int err)
 void call_upgraded(struct http_call *call, struct conn *raw)
 {
     call_detach(call);
+    turn_again(&call->client->turn);
     call->on_upgraded(call->options.ctx, 0, call->code, call->fields, call->n_fields, SLICE_NONE, raw);
     call_free(call);
 }
@@ -170,6 +172,7 @@ static void deliver_held(struct http_call *call)
     struct chunk c = chunkq_chunks(&call->held, &n)[0];
     blob_ref(c.blob);
     chunkq_drop(&call->held, c.n);
+    turn_again(&call->client->turn);
     if (call->options.on_data)
         call->options.on_data(call->options.ctx, slice_of(c.p, c.n)); /* may cancel the call */
     blob_unref(c.blob);

@@ -46,7 +46,7 @@ void exchange_free(struct http_exchange *x)
     mem_free(x);
 }
 
-void exchange_gone(struct http_exchange *x)
+void exchange_gone(struct http_server *server, struct http_exchange *x)
 {
     if (x->ended || !x->dispatched) {
         exchange_free(x);
@@ -56,6 +56,7 @@ void exchange_gone(struct http_exchange *x)
         return;
     x->aborted = true;
     chunkq_done(&x->out);
+    turn_again(&server->turn);
     if (x->on_abort)
         x->on_abort(x); /* may free x */
 }
@@ -71,7 +72,7 @@ void exchange_abandon_all(struct server_conn *c)
         loop_timer_stop(c->server->loop, &x->timer);
         x->conn = NULL;
         list_remove(&x->ready_link);
-        exchange_gone(x);
+        exchange_gone(c->server, x);
     }
     c->n_exchanges = 0;
 }
@@ -310,6 +311,7 @@ void exchange_check_drain(struct http_exchange *x)
     if (queued >= STREAM_LOW_WATER && (x->conn->above || queued > STREAM_HIGH_WATER || x->out.bytes > 0))
         return;
     x->above = false;
+    turn_again(&x->conn->server->turn);
     if (x->on_drain)
         x->on_drain(x);
 }

@@ -138,7 +138,7 @@ struct slice server_date(struct http_server *s);
 
 struct http_exchange *exchange_new(struct server_conn *c);
 /* Frees it, or leaves that to the handler's end when the handler still has it (then as aborted). */
-void exchange_gone(struct http_exchange *x);
+void exchange_gone(struct http_server *server, struct http_exchange *x);
 /* The connection is gone: cuts all its exchanges loose. */
 void exchange_abandon_all(struct server_conn *c);
 void exchange_free(struct http_exchange *x);

@@ -20,10 +20,16 @@ static void on_turn(struct loop_hook *h)
     struct turn *t = container_of(h, struct turn, hook);
     for (unsigned i = 0; i < ROUNDS_MAX && !list_empty(&t->items); i++)
         run_round(t);
-    if (list_empty(&t->items))
+    if (list_empty(&t->items) && !t->again)
         loop_timer_stop(t->loop, &t->wake);
     else
         loop_timer_start(t->loop, &t->wake, 0);
+    t->again = false;
+}
+
+void turn_again(struct turn *t)
+{
+    t->again = true;
 }
 
 static void on_wake(struct loop_timer *w)

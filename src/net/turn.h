@@ -19,6 +19,7 @@ struct turn {
     struct loop_hook hook;
     struct loop_timer wake;
     struct list items;
+    bool again;
 };
 
 void turn_init(struct turn *t, struct loop *l);
@@ -27,6 +28,9 @@ void turn_done(struct turn *t);
 /* Before the first mark. */
 void turn_item_init(struct turn_item *item, void (*cb)(struct turn_item *item));
 void turn_mark(struct turn *t, struct turn_item *item);
+/* Makes sure that another turn follows at once: for callbacks to our users that may run inside our hook, as what they
+ * leave to hooks of theirs that ran before ours would else wait for the next event. */
+void turn_again(struct turn *t);
 /* Takes an item back; harmless when it is not marked. */
 void turn_unmark(struct turn_item *item);
 

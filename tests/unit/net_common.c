@@ -32,7 +32,9 @@ void net_run(struct net_env *e, bool (*until)(void *ctx), void *ctx)
     e->late = false;
     e->limit.cb = on_limit;
     loop_timer_start(e->l, &e->limit, 20000);
+    loop_hook_add(e->l, &e->hook); /* looks after all others */
     loop_run(e->l);
+    loop_hook_remove(e->l, &e->hook);
     loop_timer_stop(e->l, &e->limit);
     e->until = NULL;
     assert_false(e->late);
@@ -56,7 +58,6 @@ void net_setup(struct net_env *e)
     loop_log(e->l)->fd = -1;
     e->hook.cb = check;
     list_init(&e->timers);
-    loop_hook_add(e->l, &e->hook);
 }
 
 void net_teardown(struct net_env *e)
@@ -65,7 +66,6 @@ void net_teardown(struct net_env *e)
     http_server_free(e->server);
     tls_context_free(e->server_tls);
     tls_context_free(e->client_tls);
-    loop_hook_remove(e->l, &e->hook);
     loop_timer_stop(e->l, &e->limit);
     loop_free(e->l);
     snprintf(command, sizeof command, "rm -rf '%s'", e->dir);
@@ -128,7 +128,8 @@ static struct net_env *env_of(struct http_exchange *x)
 static void answer_text(struct http_exchange *x, int code, struct slice text)
 {
     const struct http_header type = {SLICE("content-type"), SLICE("text/plain")};
-    struct chunk c = chunk_take(blob_copy(text));
+    struct blob *b = blob_copy(text);
+    struct chunk c = b ? chunk_take(b) : chunk_static(SLICE("short of memory"));
     http_reply(x, code, &type, 1, &c, 1);
 }
 

@@ -312,6 +312,77 @@ static void drain_grace(struct net_env *e)
 }
 EACH_MODE(drain_grace)
 
+/* More bytes each way than the windows of an HTTP/2 connection hold: they must be given back. */
+static void long_life(struct net_env *e)
+{
+    struct http_client *client = net_client(e);
+    struct net_call c = {.drop = true};
+    size_t n = 3000000;
+    char *body = mem_zalloc(n);
+    const struct http_call_options o = {.method = "PUT", .path = "/echo", .body = slice_of(body, n)};
+    for (unsigned i = 0; i < 25; i++) {
+        net_call_start(&c, client, &o);
+        net_run(e, net_is_done, &c);
+        assert_int_equal(c.err, 0);
+        assert_int_equal(c.bytes, n);
+        net_call_done(&c);
+    }
+    assert_int_equal(http_server_connections(e->server), 1);
+    mem_free(body);
+    http_client_free(client);
+}
+EACH_MODE(long_life)
+
+/* A call that was paused when it ended leaves a usable connection behind. */
+static void paused_then_next(struct net_env *e)
+{
+    struct http_client *client = net_client(e);
+    struct net_call first = {0}, second = {0};
+    net_get(&first, client, "/who");
+    http_call_pause(first.call, true);
+    net_run_ms(e, 50);
+    assert_false(first.done);
+    net_get(&second, client, "/who");
+    net_run(e, net_is_done, &second);
+    assert_int_equal(second.err, 0);
+    http_call_cancel(first.call);
+    assert_false(first.done);
+    net_call_done(&first);
+    net_call_done(&second);
+    http_client_free(client);
+}
+EACH_MODE(paused_then_next)
+
+/* Every allocation that depends on what a peer sends may fail: the call then fails or not, and the next one works. */
+static void out_of_memory(struct net_env *e)
+{
+    const struct http_header h = {SLICE("x-test"), SLICE("1")};
+    const struct http_call_options o = {
+        .method = "POST", .path = "/echo", .headers = &h, .n_headers = 1, .body = SLICE("hello"), .timeout_ms = 5000};
+    bool failed = true;
+    for (long nth = 1; failed; nth++) {
+        struct http_client *client = net_client(e);
+        struct net_call c = {.drop = true};
+        mem_fail_at(nth);
+        net_call_start(&c, client, &o);
+        net_run(e, net_is_done, &c);
+        failed = mem_failed();
+            print_message("OOM timeout tls=%d h2=%d nth=%ld\n", e->mode.tls, e->mode.h2, nth);
+        mem_fail_at(0);
+        if (!failed)
+            assert_int_equal(c.err, 0);
+        net_call_done(&c);
+        net_call_start(&c, client, &o);
+        net_run(e, net_is_done, &c);
+        assert_int_equal(c.err, 0);
+        assert_int_equal(c.code, 200);
+        net_call_done(&c);
+        http_client_free(client);
+        assert_true(nth < 500);
+    }
+}
+EACH_MODE(out_of_memory)
+
 /* ---- upgrades ---- */
 
 struct upgraded {
@@ -621,6 +692,9 @@ int main(void)
         cmocka_unit_test(test_many_at_once),
         cmocka_unit_test(test_drain),
         cmocka_unit_test(test_drain_grace),
+        cmocka_unit_test(test_long_life),
+        cmocka_unit_test(test_paused_then_next),
+        cmocka_unit_test(test_out_of_memory),
         cmocka_unit_test(test_upgrade),
         cmocka_unit_test(test_splice),
         cmocka_unit_test(test_refused),
