@@ -15,6 +15,7 @@ UNIT_TESTS += tests/unit/test_defaults
 UNIT_TESTS += tests/unit/test_patch
 UNIT_TESTS += tests/unit/test_print
 UNIT_TESTS += tests/unit/test_raft_log
+UNIT_TESTS += tests/unit/test_raft_guards
 UNIT_TESTS += tests/unit/test_raft_sim
 UNIT_TESTS += tests/unit/test_validate
 UNIT_TESTS += tests/unit/test_net
