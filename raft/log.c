@@ -301,6 +301,14 @@ static int drop_all(struct wal *w, struct wal_op *op)
     return fs_sync_dir(w->o.fs, w->o.dir);
 }
 
+uint64_t wal_size(const struct wal *w)
+{
+    uint64_t bytes = w->file ? w->open.bytes : 0;
+    for (size_t i = 0; i < w->n_closed; i++)
+        bytes += w->closed[i].bytes;
+    return bytes;
+}
+
 int wal_run(struct wal *w, struct wal_op *op)
 {
     int err = op->reset ? drop_all(w, op) : 0;
@@ -311,9 +319,7 @@ int wal_run(struct wal *w, struct wal_op *op)
     w->batch = 0;
     if (!err && op->cut)
         err = cut_prefix(w, op);
-    op->wal_bytes = w->file ? w->open.bytes : 0;
-    for (size_t i = 0; i < w->n_closed; i++)
-        op->wal_bytes += w->closed[i].bytes;
+    op->wal_bytes = wal_size(w);
     return err;
 }
 

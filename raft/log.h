@@ -49,6 +49,8 @@ struct wal;
  * what. The spares found go to ret_spares. */
 int wal_open(const struct wal_options *o, wal_entry_fn *each, void *ctx, struct wal_spares *ret_spares,
              struct wal **ret, char why[256]);
+/* Bytes of all segments in use. */
+uint64_t wal_size(const struct wal *w);
 /* NULL is fine. */
 void wal_close(struct wal *w);
 

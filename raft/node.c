@@ -56,7 +56,8 @@ static void on_wake(struct loop_timer *t)
 
 void node_wake(struct raft_node *n)
 {
-    if (!n->closing)
+    bool soon = loop_timer_armed(&n->wake) && n->wake.due <= loop_now(n->l);
+    if (!n->closing && !soon)
         loop_timer_start(n->l, &n->wake, 0);
 }
 

@@ -168,6 +168,8 @@ static int recover(struct raft_node *n, char why[256])
     if (!err)
         err = wal_open(&n->wal_options, on_entry, n, &n->spares, &n->wal, why);
     if (!err)
+        n->wal_bytes = wal_size(n->wal);
+    if (!err)
         err = fit_log_to_snapshot(n, why);
     if (!err && meta_err)
         err = bootstrap(n, why);

@@ -282,9 +282,10 @@ static int source_read(struct raft_source *source, void *p, size_t n)
     struct snap_reader *r = container_of(source, struct snap_reader, source);
     for (char *to = p; n > 0;) {
         if (r->used == r->n) {
-            int err = r->end ? -ENODATA : next_block(r);
-            if (err)
-                return err;
+            if (!r->err)
+                r->err = r->end ? -ENODATA : next_block(r);
+            if (r->err)
+                return r->err;
             continue;
         }
         size_t left = r->n - r->used, part = n < left ? n : left;

@@ -49,6 +49,7 @@ struct snap_reader {
     char *block, *packed;
     size_t n, used; /* of block */
     bool end;
+    int err; /* sticks: what follows a block that could not be read makes no sense */
 };
 
 /* Opens the snapshot file at path. 0, -EBADMSG or an I/O error. */

@@ -207,6 +207,7 @@ static void uv_set_on_signal(struct loop *l, void (*cb)(void *ctx, int signo), v
 static void uv_loop_run(struct loop *l)
 {
     struct loop_uv *u = loop_uv_of(l);
+    u->now = 0; /* what was read before the loop ran may be old */
     uv_run(&u->uv, UV_RUN_DEFAULT);
     end_turn(u); /* libuv leaves after the callbacks: what they queued still goes out */
 }

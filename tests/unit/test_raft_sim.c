@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/mem.h"
+
 static void test_one_replica(void **state)
 {
     (void)state;
@@ -400,6 +402,98 @@ static void test_chaos(void **state)
     assert_true(t.reads > seeds * 50);
 }
 
+/* Disks that fail and fill up: the replica stops and is started again, or refuses writes for a while. */
+static void disturb_disks(struct cluster *c)
+{
+    size_t i = sim_random(c->w, c->n);
+    switch (sim_random(c->w, 4)) {
+    case 0:
+        sim_disk_fail(c->w, c->nodes[i].l, 1 + sim_random(c->w, 50), -EIO);
+        break;
+    case 1:
+        sim_disk_limit(c->w, c->nodes[i].l, (300 + sim_random(c->w, 500)) << 10);
+        break;
+    case 2:
+        for (i = 0; i < c->n; i++)
+            sim_disk_limit(c->w, c->nodes[i].l, 0);
+        break;
+    case 3:
+        disturb(c);
+        break;
+    }
+}
+
+static void restart_failed(struct cluster *c)
+{
+    char why[256];
+    for (size_t i = 0; i < c->n; i++) {
+        if (c->nodes[i].failed)
+            cluster_kill(c, i, sim_random(c->w, 2));
+        if (c->nodes[i].n || sim_random(c->w, 100))
+            continue;
+        sim_start(c->w, c->nodes[i].l);
+        /* A full or failing disk may keep it from starting, but never looks like damage. */
+        int err = cluster_try_start(c, i, why);
+        if (err) {
+            assert_int_not_equal(err, -EBADMSG);
+            assert_int_not_equal(err, -EINVAL);
+            cluster_kill(c, i, false);
+            sim_kill(c->w, c->nodes[i].l, false);
+        }
+    }
+}
+
+static void test_chaos_of_disks(void **state)
+{
+    (void)state;
+    uint64_t first = env("PINTLE_SIM_FIRST", 1), seeds = env("PINTLE_SIM_SEEDS", 30);
+    size_t acked = 0;
+    for (uint64_t seed = first; seed < first + seeds; seed++) {
+        struct cluster c;
+        cluster_init(&c, seed, 3);
+        c.expect_failures = true;
+        start_all(&c);
+        for (int i = 0; i < 1500; i++) {
+            load(&c);
+            sim_run_ms(c.w, 2);
+            restart_failed(&c);
+            if (i % 50 == 49)
+                disturb_disks(&c);
+        }
+        cluster_settle(&c);
+        acked += c.acked;
+        cluster_done(&c);
+    }
+    assert_true(acked > seeds * 100);
+}
+
+/* Memory that runs out once, at every place it is asked for in turn: frames are as if lost, a log that cannot be
+ * written stops the replica, nothing is ever wrong. */
+static void test_memory_runs_out(void **state)
+{
+    (void)state;
+    bool failed_once = true;
+    for (long nth = 1; failed_once && nth < 1000000; nth += 1 + nth / 10) {
+        struct cluster c;
+        cluster_init(&c, 5, 3);
+        c.expect_failures = true;
+        start_all(&c);
+        size_t leader = cluster_leader(&c);
+        mem_fail_at(nth);
+        for (int i = 0; i < 300; i++) {
+            if (c.nodes[leader].n)
+                cluster_propose(&c, leader, 100 + sim_random(c.w, 2000));
+            cluster_read(&c, sim_random(c.w, 3));
+            sim_run_ms(c.w, 2);
+        }
+        failed_once = mem_failed();
+        mem_fail_at(0);
+        cluster_settle(&c);
+        cluster_done(&c);
+    }
+    assert_false(failed_once);
+}
+
 static uint64_t chaos_hash(uint64_t seed)
 {
     struct cluster c;
@@ -438,6 +532,8 @@ int main(void)
         cmocka_unit_test(test_wrong_directory),
         cmocka_unit_test(test_same_seed_same_run),
         cmocka_unit_test(test_chaos),
+        cmocka_unit_test(test_chaos_of_disks),
+        cmocka_unit_test(test_memory_runs_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
