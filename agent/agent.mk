@@ -7,7 +7,10 @@ libpintle_a_SOURCES += \
   agent/pod_env.c \
   agent/pod_status.c \
   agent/pod_sync.c \
-  agent/pods.c agent/pods.h
+  agent/pods.c agent/pods.h \
+  agent/proxy/proxy.c agent/proxy/proxy.h \
+  agent/proxy/routes.c agent/proxy/routes.h \
+  agent/proxy/rules.c agent/proxy/rules.h
 
 # The CRI messages are generated; generated code is not held to our warnings.
 noinst_LIBRARIES += libpintlecri.a
