@@ -29,6 +29,8 @@ UNIT_TESTS += tests/unit/test_rbac
 UNIT_TESTS += tests/unit/test_object_random
 UNIT_TESTS += tests/unit/test_node_authz
 
+UNIT_TESTS += tests/unit/test_proxy_rules
+
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 

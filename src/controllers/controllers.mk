@@ -4,6 +4,7 @@ libpintle_a_SOURCES += \
   src/controllers/endpoints.c \
   src/controllers/gc.c \
   src/controllers/namespace.c \
+  src/controllers/nodelifecycle.c \
   src/controllers/owners.c src/controllers/owners.h \
   src/controllers/podutil.c src/controllers/podutil.h \
   src/controllers/replicaset.c \

@@ -62,6 +62,7 @@ struct controllers {
     bool any;                  /* some controller hears of every change */
     struct metric discarded;   /* written, never read: where there are no metrics */
     bool started;
+    int64_t started_at;        /* wall clock */
 };
 
 struct key_sink {
@@ -511,7 +512,7 @@ static void run_start(struct work *w)
     run->work = w;
     run->ops_end = &run->ops;
     run->catch_up.cb = on_catch_up;
-    run->r = (struct reconcile){.a = &run->arena, .key = w->key, .now = loop_wall(cs->client->loop), .owner = cs, .run = run};
+    run->r = (struct reconcile){.a = &run->arena, .key = w->key, .now = loop_wall(cs->client->loop), .started = cs->started_at, .owner = cs, .run = run};
     loop_random(cs->client->loop, &run->r.seed, sizeof run->r.seed);
     if (!slice_cut(w->key, '/', &run->r.ns, &run->r.name)) {
         run->r.name = w->key;
@@ -688,6 +689,7 @@ void controllers_start(struct controllers *cs)
     if (cs->started)
         return;
     cs->started = true;
+    cs->started_at = loop_wall(cs->client->loop);
     cs->events = events_new(cs->client, "controllers", "");
     owners_init(&cs->owners);
     cs->unsynced = cs->sources.n;

@@ -59,6 +59,7 @@ struct reconcile {
     struct arena *a;
     struct slice key, ns, name;   /* key split at '/' */
     int64_t now;                  /* wall clock, nanoseconds */
+    int64_t started;              /* when these controllers began to work */
     struct controllers *owner;
     uint64_t requeue_ms;          /* set to come back after this time even if nothing changes; 0 = not */
     uint64_t seed;                /* random, for names */

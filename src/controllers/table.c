@@ -22,5 +22,11 @@ const struct controller controllers_builtin[] = {
      .watches = {{"", "namespaces", NULL}, {"", "configmaps", rootca_map}},
      .reconcile = rootca_reconcile},
     {.name = "garbage-collector-controller", .reads_everything = true, .map_any = gc_map, .reconcile = gc_reconcile},
+    {.name = "node-lifecycle-controller",
+     .watches = {{"", "nodes", NULL}, {"coordination.k8s.io", "leases", nodelifecycle_map_lease}, {"", "pods", nodelifecycle_map_pod}},
+     .reconcile = nodelifecycle_reconcile},
+    {.name = "pod-garbage-collector-controller",
+     .watches = {{"", "pods", NULL}, {"", "nodes", podgc_map_node}},
+     .reconcile = podgc_reconcile},
     {0},
 };
