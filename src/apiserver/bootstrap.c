@@ -1,12 +1,13 @@
-/* The objects every cluster starts with: namespaces, RBAC, priority classes, the kubernetes Service. Each new leader looks
- * for them one after the other and creates what is missing. */
+/* The objects every cluster starts with: namespaces, RBAC, priority classes. Each new leader looks for them one after the
+ * other and creates what is missing; then it applies what depends on this cluster: the Service "kubernetes" with the
+ * servers' addresses, and the ConfigMap that carries the CA certificate. */
 #include <stdio.h>
 
 #include "apiserver/internal.h"
 #include "base/mem.h"
 #include "object/meta.h"
 
-enum { BOOTSTRAP_RETRY_MS = 500 };
+enum { BOOTSTRAP_RETRY_MS = 500, EXTRAS = 4 };
 
 struct api_bootstrap {
     struct api *api;
@@ -16,9 +17,14 @@ struct api_bootstrap {
     bool running, calling;
 };
 
-static size_t total(void)
+static size_t n_static(void)
 {
     return bootstrap_n_objects + bootstrap_n_rbac;
+}
+
+static size_t total(void)
+{
+    return n_static() + EXTRAS;
 }
 
 static struct slice object_text(size_t i)
@@ -34,7 +40,7 @@ static void on_created(struct api_local *l, int code, struct slice body)
     b->calling = false;
     if (!b->running)
         return;
-    if (code == 201 || code == 409) {
+    if (code == 200 || code == 201 || code == 409) {
         b->next++;
         step(b);
         return;
@@ -71,12 +77,107 @@ static void create(struct api_bootstrap *b, const struct resource *res, const st
     arena_done(&scratch);
 }
 
+/* ---- what depends on this cluster ---- */
+
+static const char *port_of(const struct api_member *m)
+{
+    const char *colon = strrchr(m->address, ':');
+    return colon ? colon + 1 : "6443";
+}
+
+/* The first address of the service range. */
+static void first_address(const struct api *api, struct buf *out)
+{
+    struct slice net, bits, cidr = slice_str(api->o.service_cidr ? api->o.service_cidr : "10.96.0.0/16");
+    slice_cut(cidr, '/', &net, &bits);
+    while (net.n && net.p[net.n - 1] != '.')
+        net.n--;
+    buf_add_slice(out, net);
+    buf_add_char(out, '1');
+}
+
+static void write_service(const struct api *api, struct buf *out)
+{
+    buf_add_str(out, "{\"apiVersion\":\"v1\",\"kind\":\"Service\",\"metadata\":{\"name\":\"kubernetes\",\"namespace\":\"default\","
+                     "\"labels\":{\"component\":\"apiserver\",\"provider\":\"kubernetes\"}},\"spec\":{\"clusterIP\":\"");
+    first_address(api, out);
+    buf_printf(out, "\",\"ports\":[{\"name\":\"https\",\"port\":443,\"protocol\":\"TCP\",\"targetPort\":%s}]}}",
+               port_of(&api->o.members[0]));
+}
+
+static void write_addresses(const struct api *api, struct buf *out, const char *before, const char *after)
+{
+    for (size_t i = 0; i < api->o.n_members; i++) {
+        struct slice host, port;
+        slice_cut(slice_str(api->o.members[i].address), ':', &host, &port);
+        buf_printf(out, "%s%s%" SLICE_FMT "%s", i ? "," : "", before, SLICE_ARG(host), after);
+    }
+}
+
+static void write_endpoints(const struct api *api, struct buf *out)
+{
+    buf_add_str(out, "{\"apiVersion\":\"v1\",\"kind\":\"Endpoints\",\"metadata\":{\"name\":\"kubernetes\",\"namespace\":\"default\"},"
+                     "\"subsets\":[{\"addresses\":[");
+    write_addresses(api, out, "{\"ip\":\"", "\"}");
+    buf_printf(out, "],\"ports\":[{\"name\":\"https\",\"port\":%s,\"protocol\":\"TCP\"}]}]}", port_of(&api->o.members[0]));
+}
+
+static void write_slice(const struct api *api, struct buf *out)
+{
+    buf_add_str(out, "{\"apiVersion\":\"discovery.k8s.io/v1\",\"kind\":\"EndpointSlice\",\"metadata\":{\"name\":\"kubernetes\","
+                     "\"namespace\":\"default\",\"labels\":{\"kubernetes.io/service-name\":\"kubernetes\"}},"
+                     "\"addressType\":\"IPv4\",\"endpoints\":[");
+    write_addresses(api, out, "{\"addresses\":[\"", "\"],\"conditions\":{\"ready\":true}}");
+    buf_printf(out, "],\"ports\":[{\"name\":\"https\",\"port\":%s,\"protocol\":\"TCP\"}]}", port_of(&api->o.members[0]));
+}
+
+static void write_ca(const struct api *api, struct buf *out)
+{
+    buf_add_str(out, "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"kube-root-ca.crt\","
+                     "\"namespace\":\"kube-system\"},\"data\":{\"ca.crt\":");
+    json_write_string(out, api->o.ca_pem);
+    buf_add_str(out, "}}");
+}
+
+/* True when something was asked. */
+static bool apply_extra(struct api_bootstrap *b, size_t i)
+{
+    static const struct {
+        const char *path;
+        void (*write)(const struct api *api, struct buf *out);
+    } extras[EXTRAS] = {
+        {"/api/v1/namespaces/default/services/kubernetes", write_service},
+        {"/api/v1/namespaces/default/endpoints/kubernetes", write_endpoints},
+        {"/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes", write_slice},
+        {"/api/v1/namespaces/kube-system/configmaps/kube-root-ca.crt", write_ca},
+    };
+    struct buf text = BUF_INIT(1 << 20);
+    struct user user = {0};
+    struct arena scratch;
+    if (!b->api->o.n_members || (extras[i].write == write_ca && !b->api->o.ca_pem.n))
+        return false;
+    arena_init(&scratch, 1 << 16);
+    user_set_superuser(&user, &scratch);
+    extras[i].write(b->api, &text);
+    b->local.done = on_created;
+    b->calling = true;
+    api_local_start(b->api, &b->local, &user, "PATCH", extras[i].path, "fieldManager=pintle-bootstrap&force=true",
+                    "application/apply-patch+yaml", buf_slice(&text));
+    buf_done(&text);
+    arena_done(&scratch);
+    return true;
+}
+
 /* Creates the next object that is not there. */
 static void step(struct api_bootstrap *b)
 {
     bool asked = false;
     for (; b->next < total() && !asked; b->next += !asked) {
         struct arena a;
+        if (b->next >= n_static()) {
+            asked = apply_extra(b, b->next - n_static());
+            continue;
+        }
         struct json_error err;
         arena_init(&a, 4 << 20);
         struct json *obj = json_parse(&a, object_text(b->next), &err, NULL, NULL);
