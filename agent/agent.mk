@@ -24,3 +24,8 @@ agent/cri/cri.pb-c.c: agent/cri/cri.proto
 	@$(MKDIR_P) agent/cri
 	$(AM_V_GEN)$(PROTOC_C) --proto_path=$(top_srcdir)/agent/cri --c_out=agent/cri $(top_srcdir)/agent/cri/cri.proto
 agent/cri/cri.pb-c.h: agent/cri/cri.pb-c.c
+
+noinst_PROGRAMS += pintle-pause
+pintle_pause_SOURCES = agent/pause/pause.c
+pintle_pause_LDFLAGS = -static
+pintle_pause_LDADD =
