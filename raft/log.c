@@ -391,28 +391,39 @@ static int on_record(void *ctx, const struct record *r)
     return x->each(x->ctx, r->index, r->term, r->type, r->data);
 }
 
+static int read_whole(struct file *f, struct slice *ret)
+{
+    uint64_t size;
+    int err = file_size(f, &size);
+    if (err)
+        return err;
+    char *bytes = mem_try(size);
+    if (!bytes)
+        return -ENOMEM;
+    ssize_t r = file_pread(f, bytes, size, 0);
+    if (r < 0) {
+        mem_free(bytes);
+        return (int)r;
+    }
+    *ret = slice_of(bytes, (size_t)r);
+    return 0;
+}
+
 static int read_segment(struct wal *w, uint64_t sequence, struct file **ret_file, struct slice *ret)
 {
     char name[WAL_NAME_MAX], path[WAL_PATH_MAX];
-    uint64_t size = 0;
+    struct file *f;
     segment_name(name, "wal", sequence);
     path_of(&w->o, path, name);
-    int err = fs_open(w->o.fs, path, FS_READ | FS_WRITE, ret_file);
+    int err = fs_open(w->o.fs, path, FS_READ | FS_WRITE, &f);
     if (err)
         return err;
-    err = file_size(*ret_file, &size);
-    char *bytes = err ? NULL : mem_try(size);
-    if (!err && !bytes)
-        err = -ENOMEM;
-    ssize_t r = err ? 0 : file_pread(*ret_file, bytes, size, 0);
-    if (r < 0)
-        err = (int)r;
+    err = read_whole(f, ret);
     if (err) {
-        mem_free(bytes);
-        file_close(*ret_file);
+        file_close(f);
         return err;
     }
-    *ret = slice_of(bytes, (size_t)r);
+    *ret_file = f;
     return 0;
 }
 

@@ -180,7 +180,8 @@ static bool take_frame(struct snapshot_receive *r, const struct frame *f)
     struct message m;
     switch (f->type) {
     case FRAME_SNAP_HEAD:
-        if (r->term || frame_read_message(f, &m) || m.term < raft_current_term(&r->n->core))
+        if (r->term || frame_read_message(f, &m) || m.term < raft_current_term(&r->n->core) ||
+            m.index <= raft_commit_index(&r->n->core)) /* nothing in it that we have not */
             return false;
         r->term = m.term;
         return true;

@@ -324,6 +324,24 @@ static bool read_entries(struct raft_node *n, const struct frame *f, const struc
     return true;
 }
 
+/* The core refuses what begins before its compacted log, though all of that is committed, hence the same on the leader;
+ * a leader whose own snapshot is older than ours would ask for ever. Lets the message begin at the first entry we know
+ * the term of. */
+static void skip_compacted(struct raft_node *n, struct raft_append_entries *all)
+{
+    uint64_t base = n->log.n ? n->log.first : n->snap_index;
+    uint64_t term = n->log.n ? entries_term(&n->log, base) : n->snap_term;
+    if (n->installing || all->prev_log_index >= base || all->prev_log_index == n->snap_index ||
+        base > raft_commit_index(&n->core))
+        return;
+    uint64_t skip = base - all->prev_log_index;
+    unsigned known = skip < all->n_entries ? (unsigned)skip : all->n_entries;
+    all->entries = known < all->n_entries ? all->entries + known : NULL;
+    all->n_entries -= known;
+    all->prev_log_index = base;
+    all->prev_log_term = term;
+}
+
 static bool on_append(struct raft_node *n, const struct raft_member *from, const struct frame *f)
 {
     struct append a;
@@ -339,8 +357,10 @@ static bool on_append(struct raft_node *n, const struct raft_member *from, const
         struct raft_append_entries all = {a.version, a.term, a.prev_index, a.prev_term, a.commit, entries, a.n};
         struct raft_message m = {.type = RAFT_APPEND_ENTRIES, .server_id = from->id, .server_address = from->address};
         ok = read_entries(n, f, &a, entries);
-        if (ok)
+        if (ok) {
+            skip_compacted(n, &all);
             step_split(n, &m, &all);
+        }
     }
     blob_unref(n->receiving);
     n->receiving = NULL;

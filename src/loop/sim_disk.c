@@ -302,7 +302,7 @@ static void set_entry(struct sim_disk *d, const char *path, struct sim_inode *in
     unref(d, old);
 }
 
-static void change_entry(struct sim_disk *d, const char *path, struct sim_inode *after)
+static struct sim_dirop *change_entry(struct sim_disk *d, const char *path, struct sim_inode *after)
 {
     struct sim_dirop *op = mem_new(struct sim_dirop);
     op->path = mem_strndup(path, strlen(path));
@@ -310,11 +310,14 @@ static void change_entry(struct sim_disk *d, const char *path, struct sim_inode 
     op->after = ref(after);
     list_push(&d->dirops, &op->link);
     set_entry(d, path, after);
+    return op;
 }
 
 static void free_dirop(struct sim_disk *d, struct sim_dirop *op)
 {
     list_remove(&op->link);
+    if (op->other)
+        op->other->other = NULL;
     unref(d, op->before);
     unref(d, op->after);
     mem_free(op->path);
@@ -370,8 +373,9 @@ static int sim_rename(struct fs *fs, const char *from, const char *to)
     if (!i || !parent_exists(d, b))
         return -ENOENT;
     ref(i);
-    change_entry(d, b, i);
-    change_entry(d, a, NULL);
+    struct sim_dirop *made = change_entry(d, b, i), *gone = change_entry(d, a, NULL);
+    made->other = gone;
+    gone->other = made;
     unref(d, i);
     return 0;
 }
@@ -547,6 +551,13 @@ static void crash_inode(struct sim_disk *d, struct sim_inode *i)
     forget_writes(i);
 }
 
+static void undo_newest_dirop(struct sim_disk *d)
+{
+    struct sim_dirop *op = container_of(d->dirops.prev, struct sim_dirop, link);
+    set_entry(d, op->path, op->before);
+    free_dirop(d, op);
+}
+
 static void crash_dirs(struct sim_disk *d)
 {
     uint64_t n = 0, kept;
@@ -555,9 +566,13 @@ static void crash_dirs(struct sim_disk *d)
     }
     kept = sim_random(d->host->sim, n + 1);
     while (n > kept) {
-        struct sim_dirop *op = container_of(d->dirops.prev, struct sim_dirop, link);
-        set_entry(d, op->path, op->before);
-        free_dirop(d, op);
+        /* The second half of a rename takes the first along. */
+        bool pair = container_of(d->dirops.prev, struct sim_dirop, link)->other != NULL;
+        undo_newest_dirop(d);
+        n--;
+        if (!pair)
+            continue;
+        undo_newest_dirop(d);
         n--;
     }
 }

@@ -63,6 +63,7 @@ struct sim_dirop {
     struct list link;
     char *path;
     struct sim_inode *before, *after;
+    struct sim_dirop *other; /* the other half of a rename: both happen or none */
 };
 
 struct sim_disk {

@@ -610,6 +610,39 @@ static void test_g9_strangers(void **state)
     stage_close(&s);
 }
 
+/* A follower that has compacted its log further than the leader accepts what begins before that: it is committed. */
+static void test_append_before_the_compacted_log(void **state)
+{
+    (void)state;
+    struct stage s;
+    char types[129];
+    stage_open(&s, 100);
+    settle(&s, 50);
+    memset(types, 'c', 128);
+    types[128] = '\0';
+    write_blob(&s.puppets[0], append(2, 1, 1, 129, types, SLICE_NONE));
+    settle(&s, 200);
+    assert_int_equal(s.snapshots, 1);
+    assert_true(s.n->log.first > 20);
+    uint64_t first = s.n->log.first;
+    /* Wholly, in part, and as a heartbeat before what is left. */
+    s.n_seen = 0;
+    write_blob(&s.puppets[0], append(2, 9, 2, 129, "", SLICE_NONE));
+    settle(&s, 20);
+    assert_int_equal(last_of(&s, FRAME_APPEND_RESULT)->m.rejected, 0);
+    assert_int_equal(last_of(&s, FRAME_APPEND_RESULT)->m.index, first);
+    write_blob(&s.puppets[0], append(2, 9, 2, 129, "ccc", SLICE_NONE));
+    settle(&s, 20);
+    assert_int_equal(last_of(&s, FRAME_APPEND_RESULT)->m.rejected, 0);
+    types[125] = '\0';
+    write_blob(&s.puppets[0], append(2, 9, 2, 129, types, SLICE_NONE)); /* 10 to 134 */
+    settle(&s, 20);
+    assert_int_equal(last_of(&s, FRAME_APPEND_RESULT)->m.rejected, 0);
+    assert_int_equal(last_of(&s, FRAME_APPEND_RESULT)->m.index, 134);
+    assert_int_equal(entries_last(&s.n->log), 134);
+    stage_close(&s);
+}
+
 /* A voter says yes to a probe of its own term only. */
 static void test_probe_answers(void **state)
 {
@@ -641,6 +674,7 @@ int main(void)
         cmocka_unit_test(test_g7_capacity),
         cmocka_unit_test(test_g8_bad_snapshot_streams),
         cmocka_unit_test(test_g9_strangers),
+        cmocka_unit_test(test_append_before_the_compacted_log),
         cmocka_unit_test(test_probe_answers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
