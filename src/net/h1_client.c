@@ -176,6 +176,10 @@ static void on_stop(struct h1 *h, llhttp_errno_t err, struct slice rest)
 static void h1_data(struct client_conn *c, const char *p, size_t n)
 {
     struct h1 *h = c->state;
+    if (!h) {
+        client_conn_close(c, -EPROTO); /* nothing was asked yet */
+        return;
+    }
     h->err = 0;
     llhttp_errno_t err = llhttp_execute(&h->parser, p, n);
     if (c->dead || err == HPE_OK)
@@ -189,7 +193,7 @@ static void h1_data(struct client_conn *c, const char *p, size_t n)
 static void h1_end(struct client_conn *c, int err)
 {
     struct h1 *h = c->state;
-    if (err || !h->call || !h->call->head_seen)
+    if (err || !h || !h->call || !h->call->head_seen)
         return;
     llhttp_finish(&h->parser);
     h->keep_alive = false;

@@ -305,7 +305,7 @@ static bool answer(struct h1 *h)
     h->x = NULL;
     h->whole = false;
     exchange_free(x);
-    if (!h->keep_alive)
+    if (!h->keep_alive || h->conn->draining)
         h->conn->want_close = true;
     return true;
 }

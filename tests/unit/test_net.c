@@ -282,11 +282,13 @@ static void drain(struct net_env *e)
     struct net_call c = {0}, late = {0};
     net_get(&c, client, "/pieces?20");
     net_run(e, enough, &c);
+    uint64_t start = loop_now(e->l);
     http_server_drain(e->server, 5000);
     net_run(e, net_is_done, &c);
     assert_int_equal(c.err, 0);
     assert_int_equal(c.bytes, 120);
     net_run(e, no_connections, e);
+    assert_true(loop_now(e->l) - start < 4000000000); /* without waiting for the grace's end */
     net_get(&late, client, "/who");
     net_run(e, net_is_done, &late);
     assert_true(late.err < 0);
