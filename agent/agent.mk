@@ -2,6 +2,9 @@ libpintle_a_SOURCES += \
   agent/agent.c agent/agent.h \
   agent/cri/cri.c agent/cri/cri.h \
   agent/files.c agent/files.h \
+  agent/node.c agent/node.h agent/node_impl.h \
+  agent/node_facts.c \
+  agent/node_status.c \
   agent/pod.h \
   agent/pod_config.c \
   agent/pod_env.c \

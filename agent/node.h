@@ -8,5 +8,8 @@
 
 struct node *node_new(struct agent *agent);
 void node_free(struct node *n);
+/* What pods can have of "cpu" (milli units), "memory" or "ephemeral-storage" (bytes); 0 for others, before the first look at
+ * the host, and when n is NULL. */
+int64_t node_allocatable(const struct node *n, struct slice resource);
 
 #endif
