@@ -11,6 +11,7 @@ libpintle_a_SOURCES += \
   src/apiserver/negotiate.c \
   src/apiserver/nodeproxy.c \
   src/apiserver/nonresource.c src/apiserver/nonresource.h \
+  src/apiserver/openapi.c src/apiserver/openapi.h \
   src/apiserver/operations.c \
   src/apiserver/output.c src/apiserver/output.h \
   src/apiserver/pipeline.c \

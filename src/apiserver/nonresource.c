@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "apiserver/internal.h"
+#include "apiserver/openapi.h"
 #include "base/hash.h"
 #include "base/mem.h"
 
@@ -154,6 +155,7 @@ static const struct api_fixed fixed[] = {
     {"/readyz", true, true, serve_health},
     {"/version", false, true, serve_version},
     {"/metrics", false, false, serve_metrics},
+    {"/openapi/v3", true, false, api_openapi_v3},
 };
 
 static void serve_root(struct api_request *r)

@@ -201,6 +201,48 @@ void api_run(struct api_request *r)
         dispatch(r);
 }
 
+/* ---- impersonation: kubectl --as ---- */
+
+static bool may_impersonate(struct api_request *r, const char *resource, struct slice name, struct status *st)
+{
+    const char *why;
+    struct access q = {.verb = SLICE("impersonate"), .resource = slice_str(resource), .name = name};
+    if (api_access_allowed(r->api, &r->user, &q, &why))
+        return true;
+    status_set(st, r->arena, 403, "%s \"%" SLICE_FMT "\" is forbidden: User \"%" SLICE_FMT
+               "\" cannot impersonate resource \"%s\" in API group \"\" at the cluster scope",
+               resource, SLICE_ARG(name), SLICE_ARG(r->user.name), resource);
+    return false;
+}
+
+/* The headers impersonate-user, -group (repeated) and -uid make the request another's, for those who may. */
+static void impersonate(struct api_request *r, struct status *st)
+{
+    const struct http_request *q = http_request(r->http);
+    struct slice name = http_request_header(r->http, "impersonate-user");
+    struct slice *groups = arena_alloc(r->arena, (HTTP_HEADERS_MAX + 1) * sizeof *groups);
+    size_t n = 0;
+    for (size_t i = 0; i < q->n_headers && groups; i++) {
+        if (!slice_eq_str(q->headers[i].name, "impersonate-group"))
+            continue;
+        if (!may_impersonate(r, "groups", q->headers[i].value, st))
+            return;
+        groups[n++] = q->headers[i].value;
+    }
+    bool account = slice_starts(name, SLICE("system:serviceaccount:"));
+    if ((!name.p && !n) || !groups)
+        return;
+    if (!name.n) {
+        status_set(st, r->arena, 400, "requested groups without impersonating a user");
+        return;
+    }
+    if (!may_impersonate(r, account ? "serviceaccounts" : "users", account ? SLICE_NONE : name, st))
+        return;
+    groups[n++] = SLICE("system:authenticated");
+    r->user = (struct user){.name = name, .uid = http_request_header(r->http, "impersonate-uid"), .groups = groups, .n_groups = n,
+                            .forwarded = r->user.forwarded};
+}
+
 static void enter(struct api *api, struct api_request *r)
 {
     r->api = api;
@@ -237,6 +279,8 @@ static void on_http_request(void *ctx, struct http_exchange *x)
         st.retry_after = API_RETRY_SECONDS;
     } else if (api->o.authn) {
         authn_http(api->o.authn, x, r->arena, &r->user, &st);
+        if (!st.code && !r->user.anonymous)
+            impersonate(r, &st);
     } else {
         user_set_superuser(&r->user, r->arena);
     }

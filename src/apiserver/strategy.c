@@ -346,12 +346,66 @@ static int csr_prepare(struct strategy *s)
     return 0;
 }
 
+/* ---- RBAC: nobody grants what they do not hold ---- */
+
+static int escalates(struct strategy *s, const char *missing)
+{
+    struct slice name = meta_name(s->obj);
+    status_set(s->st, s->r->arena, 403,
+               "%s.rbac.authorization.k8s.io \"%" SLICE_FMT "\" is forbidden: user \"%" SLICE_FMT
+               "\" is attempting to grant RBAC permissions not currently held: %s",
+               s->w->res->plural, SLICE_ARG(name), SLICE_ARG(s->r->user.name), missing);
+    return 403;
+}
+
+static bool may(struct strategy *s, const char *verb, struct slice resource, struct slice name)
+{
+    const char *why;
+    struct access q = {.verb = slice_str(verb), .group = SLICE("rbac.authorization.k8s.io"), .resource = resource,
+                       .ns = s->w->ns, .name = name};
+    return api_access_allowed(s->r->api, &s->r->user, &q, &why);
+}
+
+static int role_prepare(struct strategy *s)
+{
+    const char *missing = "";
+    const struct json *rules = json_get_str(s->obj, "rules");
+    if (s->old && json_equal(rules, json_get_str(s->old, "rules")))
+        return 0;
+    if (may(s, "escalate", slice_str(s->w->res->plural), meta_name(s->obj)) ||
+        api_access_covers(s->r->api, &s->r->user, s->w->ns, rules, s->r->arena, &missing))
+        return 0;
+    return escalates(s, missing);
+}
+
+static int binding_prepare(struct strategy *s)
+{
+    struct slice kind = json_path_string(s->obj, "roleRef.kind"), name = json_path_string(s->obj, "roleRef.name");
+    bool cluster = slice_eq_str(kind, "ClusterRole");
+    const struct resource *res =
+        resource_find(SLICE("rbac.authorization.k8s.io"), SLICE("v1"), cluster ? SLICE("clusterroles") : SLICE("roles"));
+    const char *missing = "";
+    if (may(s, "bind", slice_str(res->plural), name))
+        return 0;
+    const struct store_item *item = store_get(api_table(s->r->api, res), api_key(s->r, cluster ? SLICE_NONE : s->w->ns, name));
+    const struct json *role = item ? api_item_json(s->r->arena, item) : NULL;
+    if (!role)
+        return status_not_found(s->st, s->r->arena, SLICE("rbac.authorization.k8s.io"), slice_str(res->plural), name);
+    if (api_access_covers(s->r->api, &s->r->user, s->w->ns, json_get_str(role, "rules"), s->r->arena, &missing))
+        return 0;
+    return escalates(s, missing);
+}
+
 static const struct {
     const char *group, *plural;
     int (*prepare)(struct strategy *s);
 } rows[] = {
     {"", "namespaces", namespace_prepare}, {"", "pods", pod_prepare},        {"", "services", service_prepare},
     {"", "secrets", secret_prepare},       {"batch", "jobs", job_prepare},   {"certificates.k8s.io", "certificatesigningrequests", csr_prepare},
+    {"rbac.authorization.k8s.io", "clusterroles", role_prepare},
+    {"rbac.authorization.k8s.io", "roles", role_prepare},
+    {"rbac.authorization.k8s.io", "clusterrolebindings", binding_prepare},
+    {"rbac.authorization.k8s.io", "rolebindings", binding_prepare},
 };
 
 int api_strategy(struct api_request *r, struct write *w, struct json *obj, const struct json *old, struct status *st)
