@@ -20,7 +20,8 @@ static int write_network(struct agent *a, char why[256])
     snprintf(leases, sizeof leases, "%s/cni", a->o.data_dir);
     int rv = cni_write_config(loop_fs(a->loop), a->o.cni_conf_dir, a->o.node_name, a->o.pod_cidr, leases);
     if (rv)
-        snprintf(why, 256, "the pod network's configuration cannot be written to %s: %s", a->o.cni_conf_dir, strerror(-rv));
+        snprintf(why, 256, "the pod network's configuration cannot be written to %s: %s", a->o.cni_conf_dir,
+                 strerror(-rv));
     return rv;
 }
 
@@ -34,8 +35,8 @@ static void make_dirs(struct agent *a)
     }
 }
 
-int agent_start(struct loop *l, const struct agent_options *o, struct client *client, struct metrics *m, struct agent **ret,
-                char why[256])
+int agent_start(struct loop *l, const struct agent_options *o, struct client *client, struct metrics *m,
+                struct agent **ret, char why[256])
 {
     struct agent *a = mem_new(struct agent);
     a->loop = l;

@@ -1,5 +1,6 @@
 /* One pod on this node, as the files of the pod workers share it: pods.c (which pods there are), pod_sync.c (what to do
- * next), pod_config.c (spec to CRI), pod_env.c (environment), pod_status.c (what to report). Nobody else includes this. */
+ * next), pod_config.c (spec to CRI), pod_env.c (environment), pod_status.c (what to report). Nobody else includes this.
+ */
 #ifndef PINTLE_AGENT_POD_H
 #define PINTLE_AGENT_POD_H
 
@@ -16,8 +17,8 @@ enum {
     RELIST_MS = 1000,
     BACKOFF_FIRST_MS = 10000,
     BACKOFF_LAST_MS = 300000,
-    BACKOFF_RESET_S = 600,      /* a container that ran this long starts afresh */
-    ACTION_RETRY_MS = 2000,     /* after a step that failed */
+    BACKOFF_RESET_S = 600,  /* a container that ran this long starts afresh */
+    ACTION_RETRY_MS = 2000, /* after a step that failed */
     TERMINATION_MESSAGE_MAX = 4096,
     SANDBOX_ATTEMPTS_MAX = 1000,
 };
@@ -31,20 +32,20 @@ struct container_run {
     uint32_t attempt;
     int64_t started_at, finished_at; /* wall clock, nanoseconds */
     int exit_code;
-    bool detailed;                   /* the fields above but state are known */
+    bool detailed; /* the fields above but state are known */
     char reason[64], message[POD_MESSAGE_MAX], image_ref[256];
 };
 
 struct container {
     struct pod *pod;
-    const struct json *spec;         /* in the pod's arena */
+    const struct json *spec; /* in the pod's arena */
     struct slice name;
-    bool init, sidecar;              /* sidecar: an init container with restartPolicy Always */
-    struct container_run now, last;  /* newest run and the one before */
+    bool init, sidecar;             /* sidecar: an init container with restartPolicy Always */
+    struct container_run now, last; /* newest run and the one before */
     uint32_t restarts;
     bool ready, started, failed_probe, stopping, hook_done, post_started;
     char waiting[64], waiting_message[POD_MESSAGE_MAX]; /* reason while there is no run */
-    uint64_t backoff_until;          /* loop_now */
+    uint64_t backoff_until;                             /* loop_now */
     uint64_t backoff_ms;
     struct probe_watch *probes;
     bool pull_failed;
@@ -54,9 +55,9 @@ enum pod_phase { POD_ACTIVE, POD_TERMINATING, POD_GONE };
 
 struct pod {
     struct pods *owner;
-    char key[512];                   /* namespace/name */
+    char key[512]; /* namespace/name */
     char uid[64];
-    struct arena arena;              /* obj lives here; replaced with it */
+    struct arena arena; /* obj lives here; replaced with it */
     const struct json *obj;
     struct container containers[POD_CONTAINERS_MAX]; /* init containers first */
     size_t n_containers;
@@ -68,26 +69,26 @@ struct pod {
     char ip[64];
     int64_t start_time;
     bool volumes_ready, volumes_asked, volumes_removed, finished_report;
-    bool listed;                     /* seen by the runtime's list at work */
+    bool listed; /* seen by the runtime's list at work */
     /* the one step in flight */
     bool busy;
-    struct loop_timer timer;         /* to look again */
-    uint64_t kill_deadline;          /* loop_now; when terminating */
-    bool deleted_in_api;             /* the API has forgotten it */
-    char problem[POD_MESSAGE_MAX];   /* why it cannot go on now */
+    struct loop_timer timer;       /* to look again */
+    uint64_t kill_deadline;        /* loop_now; when terminating */
+    bool deleted_in_api;           /* the API has forgotten it */
+    char problem[POD_MESSAGE_MAX]; /* why it cannot go on now */
     /* status */
-    struct buf sent;                 /* the status that the API has */
+    struct buf sent; /* the status that the API has */
     struct client_call *status_call;
     bool status_again;
     struct client_call *delete_call;
     /* environment being collected */
-    struct map refs;                 /* "configmaps/name" → struct buf with the object's JSON, or a mark for absent */
+    struct map refs; /* "configmaps/name" → struct buf with the object's JSON, or a mark for absent */
 };
 
 struct pods {
     struct agent *agent;
     struct informer *informer;
-    struct map by_uid;               /* uid → struct pod */
+    struct map by_uid; /* uid → struct pod */
     struct loop_timer relist;
     bool listing, list_again, synced, runtime_ok;
     struct cri_call *list_call;
@@ -113,13 +114,15 @@ struct json *pod_status_json(struct pod *p, struct arena *a);
 /* pod_config.c: messages live in a. */
 Runtime__V1__PodSandboxConfig *pod_sandbox_config(struct pod *p, struct arena *a);
 /* NULL with message when something it refers to is missing. */
-Runtime__V1__ContainerConfig *pod_container_config(struct pod *p, struct container *c, struct arena *a, char message[POD_MESSAGE_MAX]);
+Runtime__V1__ContainerConfig *pod_container_config(struct pod *p, struct container *c, struct arena *a,
+                                                   char message[POD_MESSAGE_MAX]);
 /* pod_env.c */
 struct env_var {
     const char *name, *value;
 };
 /* The environment of a container; *ret_n entries in a. NULL with message on failure. */
-struct env_var *pod_env(struct pod *p, struct container *c, struct arena *a, size_t *ret_n, char message[POD_MESSAGE_MAX]);
+struct env_var *pod_env(struct pod *p, struct container *c, struct arena *a, size_t *ret_n,
+                        char message[POD_MESSAGE_MAX]);
 /* $(NAME) replaced by the environment's values, $$ by $. */
 const char *env_expand(struct arena *a, const struct env_var *env, size_t n, struct slice text);
 /* The next object that the environment of c refers to and that was not fetched; false when all are there. */

@@ -15,7 +15,8 @@ void pod_dir(const struct pod *p, char *out, size_t n)
 void pod_log_dir(const struct pod *p, char *out, size_t n)
 {
     struct slice ns = meta_namespace(p->obj), name = meta_name(p->obj);
-    snprintf(out, n, "%s/logs/%" SLICE_FMT "_%" SLICE_FMT "_%s", p->owner->agent->o.data_dir, SLICE_ARG(ns), SLICE_ARG(name), p->uid);
+    snprintf(out, n, "%s/logs/%" SLICE_FMT "_%" SLICE_FMT "_%s", p->owner->agent->o.data_dir, SLICE_ARG(ns),
+             SLICE_ARG(name), p->uid);
 }
 
 void container_message_path(const struct container *c, uint32_t attempt, char *out, size_t n)
@@ -74,8 +75,10 @@ static Runtime__V1__NamespaceOption *namespaces(struct pod *p, struct arena *a, 
     if (!o)
         return NULL;
     bool shared = json_bool(json_get_str(spec, "shareProcessNamespace"), false);
-    o->network = json_bool(json_get_str(spec, "hostNetwork"), false) ? RUNTIME__V1__NAMESPACE_MODE__NODE : RUNTIME__V1__NAMESPACE_MODE__POD;
-    o->ipc = json_bool(json_get_str(spec, "hostIPC"), false) ? RUNTIME__V1__NAMESPACE_MODE__NODE : RUNTIME__V1__NAMESPACE_MODE__POD;
+    o->network = json_bool(json_get_str(spec, "hostNetwork"), false) ? RUNTIME__V1__NAMESPACE_MODE__NODE
+                                                                     : RUNTIME__V1__NAMESPACE_MODE__POD;
+    o->ipc = json_bool(json_get_str(spec, "hostIPC"), false) ? RUNTIME__V1__NAMESPACE_MODE__NODE
+                                                             : RUNTIME__V1__NAMESPACE_MODE__POD;
     o->pid = json_bool(json_get_str(spec, "hostPID"), false) ? RUNTIME__V1__NAMESPACE_MODE__NODE
              : shared                                        ? RUNTIME__V1__NAMESPACE_MODE__POD
                                                              : RUNTIME__V1__NAMESPACE_MODE__CONTAINER;
@@ -92,7 +95,7 @@ static Runtime__V1__SecurityProfile *seccomp(struct pod *p, const struct contain
     Runtime__V1__SecurityProfile *s = NEW(a, Runtime__V1__SecurityProfile, runtime__v1__security_profile__init);
     if (!s)
         return NULL;
-    s->profile_type = slice_eq_str(type, "Unconfined") ? RUNTIME__V1__PROFILE_TYPE__UNCONFINED
+    s->profile_type = slice_eq_str(type, "Unconfined")  ? RUNTIME__V1__PROFILE_TYPE__UNCONFINED
                       : slice_eq_str(type, "Localhost") ? RUNTIME__V1__PROFILE_TYPE__LOCALHOST
                                                         : RUNTIME__V1__PROFILE_TYPE__RUNTIME_DEFAULT;
     s->localhost_ref = copy(a, json_path_string(profile, "localhostProfile"));
@@ -122,7 +125,8 @@ static Runtime__V1__DNSConfig *dns(struct pod *p, struct arena *a)
     const struct agent_options *o = &p->owner->agent->o;
     struct slice policy = json_path_string(p->obj, "spec.dnsPolicy"), ns = meta_namespace(p->obj);
     const struct json *own = json_path(p->obj, "spec.dnsConfig");
-    bool cluster = o->cluster_dns && (slice_eq_str(policy, "ClusterFirst") || slice_eq_str(policy, "ClusterFirstWithHostNet"));
+    bool cluster =
+        o->cluster_dns && (slice_eq_str(policy, "ClusterFirst") || slice_eq_str(policy, "ClusterFirstWithHostNet"));
     if (!cluster && !own)
         return NULL; /* the runtime copies the node's */
     Runtime__V1__DNSConfig *d = NEW(a, Runtime__V1__DNSConfig, runtime__v1__dnsconfig__init);
@@ -177,7 +181,8 @@ static Runtime__V1__PodSandboxConfig__LabelsEntry *label(struct arena *a, const 
 
 static void sandbox_linux(struct pod *p, struct arena *a, Runtime__V1__PodSandboxConfig *config)
 {
-    Runtime__V1__LinuxPodSandboxConfig *l = NEW(a, Runtime__V1__LinuxPodSandboxConfig, runtime__v1__linux_pod_sandbox_config__init);
+    Runtime__V1__LinuxPodSandboxConfig *l =
+        NEW(a, Runtime__V1__LinuxPodSandboxConfig, runtime__v1__linux_pod_sandbox_config__init);
     Runtime__V1__LinuxSandboxSecurityContext *s =
         NEW(a, Runtime__V1__LinuxSandboxSecurityContext, runtime__v1__linux_sandbox_security_context__init);
     const char *parent = p->owner->agent->o.cgroup_parent;
@@ -195,8 +200,10 @@ static void sandbox_linux(struct pod *p, struct arena *a, Runtime__V1__PodSandbo
 Runtime__V1__PodSandboxConfig *pod_sandbox_config(struct pod *p, struct arena *a)
 {
     char logs[512];
-    Runtime__V1__PodSandboxConfig *config = NEW(a, Runtime__V1__PodSandboxConfig, runtime__v1__pod_sandbox_config__init);
-    Runtime__V1__PodSandboxMetadata *meta = NEW(a, Runtime__V1__PodSandboxMetadata, runtime__v1__pod_sandbox_metadata__init);
+    Runtime__V1__PodSandboxConfig *config =
+        NEW(a, Runtime__V1__PodSandboxConfig, runtime__v1__pod_sandbox_config__init);
+    Runtime__V1__PodSandboxMetadata *meta =
+        NEW(a, Runtime__V1__PodSandboxMetadata, runtime__v1__pod_sandbox_metadata__init);
     struct slice hostname = json_path_string(p->obj, "spec.hostname"), name = meta_name(p->obj);
     if (!config || !meta)
         return NULL;
@@ -240,7 +247,8 @@ static int64_t bytes(const struct json *v)
 
 static Runtime__V1__LinuxContainerResources *resources(const struct container *c, struct arena *a)
 {
-    Runtime__V1__LinuxContainerResources *r = NEW(a, Runtime__V1__LinuxContainerResources, runtime__v1__linux_container_resources__init);
+    Runtime__V1__LinuxContainerResources *r =
+        NEW(a, Runtime__V1__LinuxContainerResources, runtime__v1__linux_container_resources__init);
     const struct json *res = json_get_str(c->spec, "resources");
     int64_t request = milli(json_path(res, "requests.cpu")), limit = milli(json_path(res, "limits.cpu"));
     if (!r)
@@ -256,10 +264,12 @@ static Runtime__V1__LinuxContainerResources *resources(const struct container *c
     return r;
 }
 
-static Runtime__V1__LinuxContainerSecurityContext *container_security(struct pod *p, struct container *c, struct arena *a)
+static Runtime__V1__LinuxContainerSecurityContext *container_security(struct pod *p, struct container *c,
+                                                                      struct arena *a)
 {
-    static const char *const masked[] = {"/proc/asound", "/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
-                                         "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware"};
+    static const char *const masked[] = {
+        "/proc/asound",     "/proc/acpi",        "/proc/kcore",       "/proc/keys", "/proc/latency_stats",
+        "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware"};
     static const char *const readonly[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"};
     Runtime__V1__LinuxContainerSecurityContext *s =
         NEW(a, Runtime__V1__LinuxContainerSecurityContext, runtime__v1__linux_container_security_context__init);
@@ -277,7 +287,8 @@ static Runtime__V1__LinuxContainerSecurityContext *container_security(struct pod
     if (caps) {
         s->capabilities = NEW(a, Runtime__V1__Capability, runtime__v1__capability__init);
         s->capabilities->add_capabilities = texts(a, json_get_str(caps, "add"), &s->capabilities->n_add_capabilities);
-        s->capabilities->drop_capabilities = texts(a, json_get_str(caps, "drop"), &s->capabilities->n_drop_capabilities);
+        s->capabilities->drop_capabilities =
+            texts(a, json_get_str(caps, "drop"), &s->capabilities->n_drop_capabilities);
     }
     if (!s->privileged) {
         s->masked_paths = (char **)(void *)masked;
@@ -313,12 +324,14 @@ static int add_mounts(struct pod *p, struct container *c, struct arena *a, const
             return -1;
         }
         const char *path = sub.n ? arena_printf(a, "%s/%" SLICE_FMT, host, SLICE_ARG(sub)) : host;
-        Runtime__V1__Mount *m = mount(a, json_path_string(vm, "mountPath"), path, json_bool(json_get_str(vm, "readOnly"), false));
+        Runtime__V1__Mount *m =
+            mount(a, json_path_string(vm, "mountPath"), path, json_bool(json_get_str(vm, "readOnly"), false));
         if (!m || config->n_mounts == LIST_MAX)
             return -1;
-        m->propagation = slice_eq_str(propagation, "HostToContainer") ? RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_HOST_TO_CONTAINER
-                         : slice_eq_str(propagation, "Bidirectional") ? RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_BIDIRECTIONAL
-                                                                      : RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_PRIVATE;
+        m->propagation =
+            slice_eq_str(propagation, "HostToContainer") ? RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_HOST_TO_CONTAINER
+            : slice_eq_str(propagation, "Bidirectional") ? RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_BIDIRECTIONAL
+                                                         : RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_PRIVATE;
         config->mounts[config->n_mounts++] = m;
     }
     return 0;
@@ -358,7 +371,8 @@ static void add_env(struct arena *a, Runtime__V1__ContainerConfig *config, const
     }
 }
 
-Runtime__V1__ContainerConfig *pod_container_config(struct pod *p, struct container *c, struct arena *a, char message[POD_MESSAGE_MAX])
+Runtime__V1__ContainerConfig *pod_container_config(struct pod *p, struct container *c, struct arena *a,
+                                                   char message[POD_MESSAGE_MAX])
 {
     size_t n_env;
     struct env_var *env = pod_env(p, c, a, &n_env, message);

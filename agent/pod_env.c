@@ -121,7 +121,8 @@ const char *env_expand(struct arena *a, const struct env_var *env, size_t n, str
 {
     struct buf out = BUF_INIT(VALUE_MAX);
     for (size_t i = 0; i < text.n; i++) {
-        const char *close = text.p[i] == '$' && i + 1 < text.n && text.p[i + 1] == '(' ? memchr(text.p + i, ')', text.n - i) : NULL;
+        const char *close =
+            text.p[i] == '$' && i + 1 < text.n && text.p[i + 1] == '(' ? memchr(text.p + i, ')', text.n - i) : NULL;
         if (text.p[i] == '$' && i + 1 < text.n && text.p[i + 1] == '$') {
             buf_add_char(&out, '$');
             i++;
@@ -153,7 +154,8 @@ static const char *field_value(struct env_build *b, struct slice path)
         return p->owner->agent->o.node_ip;
     if (slice_cut(path, '[', &head, &key) && key.n > 3) {
         key = slice_of(key.p + 1, key.n - 3);
-        struct slice value = slice_eq_str(head, "metadata.labels") ? meta_label(p->obj, key) : meta_annotation(p->obj, key);
+        struct slice value =
+            slice_eq_str(head, "metadata.labels") ? meta_label(p->obj, key) : meta_annotation(p->obj, key);
         return arena_copy(b->a, value).p;
     }
     const char *dotted = arena_printf(b->a, "%" SLICE_FMT, SLICE_ARG(path));
@@ -172,15 +174,16 @@ static const char *resource_value(struct env_build *b, const struct json *ref)
     quantity_from_json(json_get_str(ref, "divisor"), &divisor);
     if (quantity_is_zero(divisor))
         divisor = quantity_of(1);
-    int64_t have = cpu ? quantity_milli(q) : quantity_value(q), by = cpu ? quantity_milli(divisor) : quantity_value(divisor);
+    int64_t have = cpu ? quantity_milli(q) : quantity_value(q),
+            by = cpu ? quantity_milli(divisor) : quantity_value(divisor);
     return arena_printf(b->a, "%ld", by ? (have + by - 1) / by : 0);
 }
 
 static int fail(struct env_build *b, const char *what, struct slice name, struct slice key)
 {
     if (key.n)
-        snprintf(b->message, POD_MESSAGE_MAX, "couldn't find key %" SLICE_FMT " in %s %s/%" SLICE_FMT, SLICE_ARG(key), what,
-                 b->pod->key, SLICE_ARG(name));
+        snprintf(b->message, POD_MESSAGE_MAX, "couldn't find key %" SLICE_FMT " in %s %s/%" SLICE_FMT, SLICE_ARG(key),
+                 what, b->pod->key, SLICE_ARG(name));
     else
         snprintf(b->message, POD_MESSAGE_MAX, "%s \"%" SLICE_FMT "\" not found", what, SLICE_ARG(name));
     return -1;
@@ -207,7 +210,9 @@ static int add_all(struct env_build *b, const struct json *from, bool secret)
         return 0;
     const struct json *obj = ref_object(b->pod, b->a, secret ? "secrets" : "configmaps", name);
     if (!obj)
-        return json_bool(json_get_str(ref, "optional"), false) ? 0 : fail(b, secret ? "secret" : "configmap", name, SLICE_NONE);
+        return json_bool(json_get_str(ref, "optional"), false)
+                   ? 0
+                   : fail(b, secret ? "secret" : "configmap", name, SLICE_NONE);
     json_each (m, json_get_str(obj, "data")) {
         const char *value = ref_value(b->a, obj, secret, m->key);
         if (value)
@@ -236,7 +241,9 @@ static int add_env(struct env_build *b, const struct json *env)
 /* Where the API is, for programs in the pod. */
 static void add_api(struct env_build *b)
 {
-    struct slice cidr = slice_str(b->pod->owner->agent->o.service_cidr ? b->pod->owner->agent->o.service_cidr : "10.96.0.0/16"), net, rest;
+    struct slice cidr = slice_str(b->pod->owner->agent->o.service_cidr ? b->pod->owner->agent->o.service_cidr
+                                                                       : "10.96.0.0/16"),
+                 net, rest;
     slice_cut(cidr, '/', &net, &rest);
     while (net.n && net.p[net.n - 1] != '.')
         net.n--;
@@ -245,7 +252,8 @@ static void add_api(struct env_build *b)
     set(b, "KUBERNETES_SERVICE_PORT_HTTPS", "443");
 }
 
-struct env_var *pod_env(struct pod *p, struct container *c, struct arena *a, size_t *ret_n, char message[POD_MESSAGE_MAX])
+struct env_var *pod_env(struct pod *p, struct container *c, struct arena *a, size_t *ret_n,
+                        char message[POD_MESSAGE_MAX])
 {
     struct env_build b = {.pod = p, .c = c, .a = a, .message = message};
     b.vars = arena_alloc(a, ENV_MAX * sizeof *b.vars);

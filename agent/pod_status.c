@@ -22,7 +22,10 @@ static struct json *terminated_json(struct arena *a, const struct container_run 
 {
     struct json *t = json_new_object(a), *v = json_new_object(a);
     json_set_str(a, t, "exitCode", json_new_int(a, run->exit_code));
-    json_set_str(a, t, "reason", json_new_str(a, run->reason[0] ? run->reason : run->exit_code ? "Error" : "Completed"));
+    json_set_str(a, t, "reason",
+                 json_new_str(a, run->reason[0]   ? run->reason
+                                 : run->exit_code ? "Error"
+                                                  : "Completed"));
     if (run->message[0])
         json_set_str(a, t, "message", json_new_str(a, run->message));
     json_set_str(a, t, "startedAt", time_json(a, run->started_at));
@@ -62,9 +65,14 @@ static struct json *container_json(struct arena *a, const struct container *c)
     bool waiting = is_waiting(c), running = c->now.state == RUN_RUNNING;
     const struct container_run *last = waiting && c->now.state == RUN_EXITED ? &c->now : &c->last;
     json_set_str(a, v, "name", json_new_string(a, c->name));
-    json_set_str(a, v, "state", waiting ? waiting_json(a, c) : running ? running_json(a, c) : terminated_json(a, &c->now));
+    json_set_str(a, v, "state",
+                 waiting   ? waiting_json(a, c)
+                 : running ? running_json(a, c)
+                           : terminated_json(a, &c->now));
     json_set_str(a, v, "lastState", last->id[0] && last->detailed ? terminated_json(a, last) : json_new_object(a));
-    json_set_str(a, v, "ready", json_new_bool(a, c->init && !c->sidecar ? c->now.state == RUN_EXITED && c->now.exit_code == 0 : c->ready));
+    json_set_str(
+        a, v, "ready",
+        json_new_bool(a, c->init && !c->sidecar ? c->now.state == RUN_EXITED && c->now.exit_code == 0 : c->ready));
     json_set_str(a, v, "restartCount", json_new_int(a, c->restarts));
     json_set_str(a, v, "image", json_new_string(a, json_path_string(c->spec, "image")));
     json_set_str(a, v, "imageID", json_new_str(a, c->now.image_ref));
@@ -119,8 +127,8 @@ static const char *phase_of(const struct pod *p)
 
 /* ---- conditions ---- */
 
-static void set_condition(struct arena *a, struct json *list, const char *type, bool ok, const char *reason, const char *message,
-                          int64_t now)
+static void set_condition(struct arena *a, struct json *list, const char *type, bool ok, const char *reason,
+                          const char *message, int64_t now)
 {
     struct json *c = NULL;
     json_each (it, list)
@@ -154,7 +162,8 @@ static const char *not_ready_names(const struct pod *p, struct arena *a, bool in
         if (c->init == init && !fine)
             buf_printf(&names, "%s%" SLICE_FMT, names.n ? " " : "", SLICE_ARG(c->name));
     }
-    const char *text = names.n ? arena_printf(a, "containers with %s status: [%s]", init ? "incomplete" : "unready", names.p) : NULL;
+    const char *text =
+        names.n ? arena_printf(a, "containers with %s status: [%s]", init ? "incomplete" : "unready", names.p) : NULL;
     buf_done(&names);
     return text;
 }
@@ -211,8 +220,9 @@ struct json *pod_status_json(struct pod *p, struct arena *a)
         json_append(ips, one);
         json_set_str(a, status, "podIPs", ips);
     }
-    json_set_str(a, status, "startTime", json_path(p->obj, "status.startTime") ? json_clone(a, json_path(p->obj, "status.startTime"))
-                                                                              : time_json(a, p->start_time));
+    json_set_str(a, status, "startTime",
+                 json_path(p->obj, "status.startTime") ? json_clone(a, json_path(p->obj, "status.startTime"))
+                                                       : time_json(a, p->start_time));
     if (json_len(init))
         json_set_str(a, status, "initContainerStatuses", init);
     json_set_str(a, status, "containerStatuses", main);
@@ -229,7 +239,8 @@ static void on_sent(void *ctx, const struct client_reply *reply)
         buf_clear(&p->sent); /* the API does not have it: send it again */
         if (reply->code == 404)
             return;
-        log_debug(loop_log(p->owner->agent->loop), "pods", "status refused pod=%s code=%d err=%d", p->key, reply->code, reply->err);
+        log_debug(loop_log(p->owner->agent->loop), "pods", "status refused pod=%s code=%d err=%d", p->key, reply->code,
+                  reply->err);
         pod_sync_later(p, ACTION_RETRY_MS);
         return;
     }

@@ -39,7 +39,8 @@ struct step {
 };
 
 static struct step *step_new(struct pod *p, struct container *c,
-                             void (*next)(struct step *s, int err, const char *message, const ProtobufCMessage *response))
+                             void (*next)(struct step *s, int err, const char *message,
+                                          const ProtobufCMessage *response))
 {
     struct step *s = mem_new(struct step);
     p->busy = true;
@@ -217,8 +218,8 @@ static void note_exit(struct container *c)
     c->backoff_until = loop_now(loop_of(c->pod)) + c->backoff_ms * 1000000;
     if (c->backoff_ms) {
         char message[POD_MESSAGE_MAX];
-        snprintf(message, sizeof message, "back-off %lus restarting failed container=%" SLICE_FMT " pod=%s", c->backoff_ms / 1000,
-                 SLICE_ARG(c->name), c->pod->key);
+        snprintf(message, sizeof message, "back-off %lus restarting failed container=%" SLICE_FMT " pod=%s",
+                 c->backoff_ms / 1000, SLICE_ARG(c->name), c->pod->key);
         set_waiting(c, "CrashLoopBackOff", message);
         pod_event(c->pod, c, "Warning", "BackOff", "Back-off restarting failed container %" SLICE_FMT " in pod %s",
                   SLICE_ARG(c->name), c->pod->key);
@@ -354,7 +355,8 @@ static void container_started(struct step *s, int err, const char *message, cons
     pod_event(s->pod, c, "Normal", "Started", "Started container %" SLICE_FMT, SLICE_ARG(c->name));
     const struct json *hook = json_path(c->spec, "lifecycle.postStart");
     if (hook)
-        probes_run_handler(s->pod->owner->agent->probes, hook, c->spec, c->now.id, s->pod->ip, HOOK_TIMEOUT_MS, on_hook, s);
+        probes_run_handler(s->pod->owner->agent->probes, hook, c->spec, c->now.id, s->pod->ip, HOOK_TIMEOUT_MS, on_hook,
+                           s);
     else
         step_end(s);
 }
@@ -422,7 +424,8 @@ static void on_ref(void *ctx, int err, const struct json *obj)
     struct step *s = ctx;
     struct slice plural, name;
     if (err) {
-        start_failed(s, "CreateContainerConfigError", "Failed", "the objects that the environment refers to cannot be read");
+        start_failed(s, "CreateContainerConfigError", "Failed",
+                     "the objects that the environment refers to cannot be read");
         return;
     }
     slice_cut(slice_str(s->name), '/', &plural, &name);
@@ -471,12 +474,14 @@ static void image_asked(struct step *s, int err, const char *message, const Prot
     }
     if (there && !always) {
         if (!c->now.id[0])
-            pod_event(s->pod, c, "Normal", "Pulled", "Container image \"%" SLICE_FMT "\" already present on machine", SLICE_ARG(image));
+            pod_event(s->pod, c, "Normal", "Pulled", "Container image \"%" SLICE_FMT "\" already present on machine",
+                      SLICE_ARG(image));
         collect_env(s);
         return;
     }
     if (!there && slice_eq_str(policy, "Never")) {
-        start_failed(s, "ErrImageNeverPull", "ErrImageNeverPull", "the image is not present and its pull policy is Never");
+        start_failed(s, "ErrImageNeverPull", "ErrImageNeverPull",
+                     "the image is not present and its pull policy is Never");
         return;
     }
     Runtime__V1__PullImageRequest q = RUNTIME__V1__PULL_IMAGE_REQUEST__INIT;
@@ -633,7 +638,8 @@ static void stop_container(struct container *c, const char *why)
     pod_event(p, c, "Normal", "Killing", "%s", why);
     int64_t grace = grace_seconds(p);
     if (hook && grace > 0)
-        probes_run_handler(p->owner->agent->probes, hook, c->spec, c->now.id, p->ip, (unsigned)grace * 1000, on_pre_stop, k);
+        probes_run_handler(p->owner->agent->probes, hook, c->spec, c->now.id, p->ip, (unsigned)grace * 1000,
+                           on_pre_stop, k);
     else
         stop_now(k);
 }

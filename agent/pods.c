@@ -29,7 +29,8 @@ void pod_event(struct pod *p, const struct container *c, const char *type, const
     vsnprintf(message, sizeof message, fmt, ap);
     va_end(ap);
     if (c)
-        snprintf(field, sizeof field, "spec.%s{%" SLICE_FMT "}", c->init ? "initContainers" : "containers", SLICE_ARG(c->name));
+        snprintf(field, sizeof field, "spec.%s{%" SLICE_FMT "}", c->init ? "initContainers" : "containers",
+                 SLICE_ARG(c->name));
     events_record(p->owner->agent->events, p->obj, NULL, c ? field : NULL, type, reason, message);
 }
 
@@ -42,7 +43,8 @@ static void add_containers(struct pod *p, const char *list, bool init)
         *c = (struct container){.pod = p, .spec = spec, .name = json_path_string(spec, "name"), .init = init};
         c->sidecar = init && slice_eq_str(json_path_string(spec, "restartPolicy"), "Always");
         c->started = !json_get_str(spec, "startupProbe");
-        snprintf(c->waiting, sizeof c->waiting, "%s", json_len(json_path(p->obj, "spec.initContainers")) && !init ? "PodInitializing" : "ContainerCreating");
+        snprintf(c->waiting, sizeof c->waiting, "%s",
+                 json_len(json_path(p->obj, "spec.initContainers")) && !init ? "PodInitializing" : "ContainerCreating");
     }
 }
 
@@ -361,7 +363,8 @@ struct pods *pods_new(struct agent *agent)
     ps->relist.cb = on_relist;
     snprintf(selector, sizeof selector, "spec.nodeName=%s", agent->o.node_name);
     ps->informer = informer_new(agent->client,
-                                &(struct informer_options){.res = resource_find(SLICE(""), SLICE("v1"), SLICE("pods")), .field_selector = selector},
+                                &(struct informer_options){.res = resource_find(SLICE(""), SLICE("v1"), SLICE("pods")),
+                                                           .field_selector = selector},
                                 &handler, ps);
     loop_timer_start(agent->loop, &ps->relist, 0);
     return ps;
@@ -394,7 +397,8 @@ static struct pod *find(const struct pods *ps, struct slice ns, struct slice nam
     return found;
 }
 
-static const struct container_run *find_run(const struct pods *ps, struct slice ns, struct slice name, struct slice container, bool previous)
+static const struct container_run *find_run(const struct pods *ps, struct slice ns, struct slice name,
+                                            struct slice container, bool previous)
 {
     struct pod *p = find(ps, ns, name);
     struct container *c = p ? pod_container(p, container) : NULL;
@@ -411,8 +415,8 @@ int pods_sandbox_id(const struct pods *ps, struct slice ns, struct slice name, c
     return 0;
 }
 
-int pods_container_id(const struct pods *ps, struct slice ns, struct slice name, struct slice container, bool previous, char *out,
-                      size_t n)
+int pods_container_id(const struct pods *ps, struct slice ns, struct slice name, struct slice container, bool previous,
+                      char *out, size_t n)
 {
     const struct container_run *run = find_run(ps, ns, name, container, previous);
     if (!run)
@@ -421,8 +425,8 @@ int pods_container_id(const struct pods *ps, struct slice ns, struct slice name,
     return 0;
 }
 
-int pods_log_path(const struct pods *ps, struct slice ns, struct slice name, struct slice container, bool previous, char *out,
-                  size_t n)
+int pods_log_path(const struct pods *ps, struct slice ns, struct slice name, struct slice container, bool previous,
+                  char *out, size_t n)
 {
     const struct container_run *run = find_run(ps, ns, name, container, previous);
     char dir[512];

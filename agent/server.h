@@ -4,7 +4,8 @@
  *   *    /exec/NS/POD/CONTAINER?command=…, /attach/…, /portForward/NS/POD: Upgrade requests, passed as bytes to the runtime's
  *        streaming server (the URL that the CRI call gave)
  *   GET  /healthz, /metrics, /pods, /stats/summary
- * Logs are read from the runtime's log files (CRI format: time, stream, tag P or F, text), rotated ones included, followed
+ * Logs are read from the runtime's log files (CRI format: time, stream, tag P or F, text), rotated ones included,
+ * followed
  * by polling the file. Thread: the loop's; file reading on the pool. */
 #ifndef PINTLE_AGENT_SERVER_H
 #define PINTLE_AGENT_SERVER_H

@@ -22,7 +22,7 @@
 enum { RAFT_MEMBERS_MAX = 9, RAFT_ADDR_MAX = 128, RAFT_COMMAND_MAX = 8 << 20 };
 
 struct raft_member {
-    uint64_t id;                /* > 0, never reused */
+    uint64_t id;                 /* > 0, never reused */
     char address[RAFT_ADDR_MAX]; /* where its peer transport listens, as loop_connect takes it */
 };
 
@@ -61,34 +61,35 @@ struct raft_machine {
 /* Makes and wraps the transport's connections; NULL members give plain streams (simulation). */
 struct raft_security {
     /* Turns a connected stream into a mutually authenticated one and checks that the peer's certificate belongs to
-     * member id (client side: the one dialled). Calls done exactly once with a stream-like conn. See raft/transport.h. */
+     * member id (client side: the one dialled). Calls done exactly once with a stream-like conn. See raft/transport.h.
+     */
     void *tls; /* struct tls_context of net/tls.h, or NULL */
 };
 
 struct raft_options {
-    const char *dir;                 /* data directory, made when absent */
-    uint64_t id;                     /* our own member id */
-    uint64_t cluster_id;             /* refused when it differs from the one on disk or of a peer */
+    const char *dir;                   /* data directory, made when absent */
+    uint64_t id;                       /* our own member id */
+    uint64_t cluster_id;               /* refused when it differs from the one on disk or of a peer */
     const struct raft_member *members; /* initial membership, the same on all; used only on an empty directory */
     size_t n_members;
-    const char *listen;              /* address of the peer transport */
+    const char *listen; /* address of the peer transport */
     struct raft_security security;
-    uint32_t election_ms;            /* 0 = 250 */
-    uint32_t heartbeat_ms;           /* 0 = 25 */
-    uint64_t snapshot_every;         /* entries between snapshots; 0 = 100,000 */
-    uint64_t segment_bytes;          /* log segment size; 0 = 16 MiB */
-    size_t queue_max;                /* bytes of proposals not yet committed; 0 = 64 MiB: beyond it -EBUSY */
-    struct metrics *metrics;         /* may be NULL */
+    uint32_t election_ms;    /* 0 = 250 */
+    uint32_t heartbeat_ms;   /* 0 = 25 */
+    uint64_t snapshot_every; /* entries between snapshots; 0 = 100,000 */
+    uint64_t segment_bytes;  /* log segment size; 0 = 16 MiB */
+    size_t queue_max;        /* bytes of proposals not yet committed; 0 = 64 MiB: beyond it -EBUSY */
+    struct metrics *metrics; /* may be NULL */
 };
 
 struct raft_node;
 
 struct raft_proposal {
-    struct list link;                /* the node's */
-    struct blob *command;            /* the node's reference while pending */
-    uint64_t index;                  /* once appended */
+    struct list link;     /* the node's */
+    struct blob *command; /* the node's reference while pending */
+    uint64_t index;       /* once appended */
     uint64_t term;
-    bool use_reserve;                /* a delete or a compaction: taken on a full disk too, while the reserve lasts */
+    bool use_reserve; /* a delete or a compaction: taken on a full disk too, while the reserve lasts */
     /* 0: applied here. Negative: -EAGAIN, -ETIMEDOUT, -EBUSY, -ENOSPC, -E2BIG, -ESHUTDOWN as told above. */
     void (*done)(struct raft_proposal *p, int err);
 };
@@ -106,7 +107,11 @@ struct raft_status {
     uint64_t id, leader_id, term, commit_index, applied_index, last_index, snapshot_index;
     uint64_t wal_bytes;
     size_t n_members;
-    struct { struct raft_member member; uint64_t match_index; bool connected; } members[RAFT_MEMBERS_MAX];
+    struct {
+        struct raft_member member;
+        uint64_t match_index;
+        bool connected;
+    } members[RAFT_MEMBERS_MAX];
 };
 
 /* Recovers from disk: calls machine->restore when there is a snapshot. Blocking; before the loop runs. 0, or

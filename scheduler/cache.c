@@ -7,7 +7,8 @@
 
 enum { NODE_ARENA_MAX = 16 << 20 };
 
-static const char *const names[] = {[RES_CPU] = "cpu", [RES_MEMORY] = "memory", [RES_STORAGE] = "ephemeral-storage", [RES_PODS] = "pods"};
+static const char *const names[] = {
+    [RES_CPU] = "cpu", [RES_MEMORY] = "memory", [RES_STORAGE] = "ephemeral-storage", [RES_PODS] = "pods"};
 
 /* ---- amounts ---- */
 
@@ -69,7 +70,8 @@ static void add_port(struct sched_pod *p, const struct json *port)
     bool any = !ip.n || slice_eq_str(ip, "0.0.0.0");
     if (host_port <= 0 || host_port > 65535 || p->n_ports == SCHED_PORTS_MAX)
         return;
-    p->ports[p->n_ports++] = (struct sched_port){(uint16_t)host_port, protocol.n ? protocol.p[0] : 'T', any ? 0 : fnv32(ip)};
+    p->ports[p->n_ports++] =
+        (struct sched_port){(uint16_t)host_port, protocol.n ? protocol.p[0] : 'T', any ? 0 : fnv32(ip)};
 }
 
 void sched_pod_init(struct sched_pod *p, struct slice key, const struct json *obj)

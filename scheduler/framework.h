@@ -26,8 +26,8 @@ struct sched_port {
 
 /* A pod that counts on a node: bound, or assumed. Owned by the cache. */
 struct sched_placed {
-    struct list link;          /* of its node */
-    struct sched_node *node;   /* NULL while the node is not known */
+    struct list link;                           /* of its node */
+    struct sched_node *node;                    /* NULL while the node is not known */
     struct slice key, node_name, owner_uid, ns; /* owned */
     struct sched_amounts requests;
     struct sched_port ports[SCHED_PORTS_MAX];
@@ -36,11 +36,11 @@ struct sched_placed {
 };
 
 struct sched_node {
-    struct slice name;         /* owned */
+    struct slice name; /* owned */
     struct arena arena;
-    const struct json *obj;    /* in arena */
+    const struct json *obj; /* in arena */
     struct sched_amounts allocatable, used;
-    struct list pods;          /* sched_placed.link */
+    struct list pods; /* sched_placed.link */
 };
 
 /* The pod being placed. */
@@ -57,8 +57,8 @@ struct sched_plugin {
     const char *name;
     const char *(*filter)(const struct sched_pod *pod, const struct sched_node *node);
     int64_t (*score)(const struct sched_pod *pod, const struct sched_node *node);
-    bool normalize;            /* raw scores are scaled so that the best is SCORE_MAX */
-    bool reverse;              /* and the lowest raw score is the best */
+    bool normalize; /* raw scores are scaled so that the best is SCORE_MAX */
+    bool reverse;   /* and the lowest raw score is the best */
     int weight;
 };
 

@@ -3,8 +3,8 @@
 
 #include "scheduler/framework.h"
 
-static const char *const missing[RES_COUNT] = {"Insufficient cpu", "Insufficient memory", "Insufficient ephemeral-storage",
-                                               "Too many pods"};
+static const char *const missing[RES_COUNT] = {"Insufficient cpu", "Insufficient memory",
+                                               "Insufficient ephemeral-storage", "Too many pods"};
 
 const char *fit_filter(const struct sched_pod *pod, const struct sched_node *node)
 {

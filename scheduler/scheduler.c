@@ -14,7 +14,7 @@ enum {
     BACKOFF_MAX_MS = 10000,
     RETRY_ANYWAY_MS = 300000, /* an unschedulable pod is tried again after this, whatever happens */
     PODS_PER_TURN = 100,
-    BINDINGS_MAX = 1000,      /* in flight */
+    BINDINGS_MAX = 1000, /* in flight */
     REASONS_MAX = 16,
     MESSAGE_MAX = 1024,
     POD_ARENA_MAX = 16 << 20,
@@ -26,30 +26,30 @@ enum queued_state { QUEUED_ACTIVE, QUEUED_BACKOFF, QUEUED_UNSCHEDULABLE, QUEUED_
 
 /* A pod without a node. */
 struct queued {
-    struct list link;         /* of the active queue, or of the unschedulable ones */
-    struct loop_timer timer;  /* end of the backoff, or of patience */
+    struct list link;        /* of the active queue, or of the unschedulable ones */
+    struct loop_timer timer; /* end of the backoff, or of patience */
     struct scheduler *owner;
-    struct slice key;         /* owned */
-    struct slice node;        /* being bound to, owned */
+    struct slice key;  /* owned */
+    struct slice node; /* being bound to, owned */
     int64_t priority;
     uint64_t order;
     unsigned attempts;
     enum queued_state state;
     struct client_call *call;
-    uint64_t since;           /* loop_now when it was first seen */
+    uint64_t since; /* loop_now when it was first seen */
 };
 
 struct scheduler {
     struct client *client;
     struct informer *pods, *nodes;
     struct sched_cache cache;
-    struct map queue;         /* key → struct queued */
+    struct map queue; /* key → struct queued */
     struct list active, unschedulable;
     struct events *events;
     struct loop_timer pump;
     size_t bindings, unsynced;
     uint64_t next_order;
-    size_t next_node;         /* ties are broken in turn */
+    size_t next_node; /* ties are broken in turn */
     bool running;
     struct metric *m_scheduled, *m_unschedulable, *m_errors, *m_pending, *m_seconds, discarded;
 };
@@ -205,8 +205,8 @@ static void normalize(const struct sched_plugin *p, int64_t *scores, size_t n)
     }
 }
 
-static void add_scores(const struct sched_plugin *p, const struct sched_pod *pod, struct sched_node *const *nodes, size_t n,
-                       int64_t *total, int64_t *scratch)
+static void add_scores(const struct sched_plugin *p, const struct sched_pod *pod, struct sched_node *const *nodes,
+                       size_t n, int64_t *total, int64_t *scratch)
 {
     for (size_t i = 0; i < n; i++)
         scratch[i] = p->score(pod, nodes[i]);
@@ -276,7 +276,8 @@ static bool says_so_already(const struct json *pod, const char *message)
 {
     json_each (c, json_path(pod, "status.conditions"))
         if (slice_eq_str(json_path_string(c, "type"), "PodScheduled"))
-            return slice_eq_str(json_path_string(c, "status"), "False") && slice_eq_str(json_path_string(c, "message"), message);
+            return slice_eq_str(json_path_string(c, "status"), "False") &&
+                   slice_eq_str(json_path_string(c, "message"), message);
     return false;
 }
 
@@ -287,7 +288,8 @@ static void report_failure(struct scheduler *s, const struct sched_pod *pod, str
     if (says_so_already(pod->obj, message))
         return;
     time_format_sec(loop_wall(s->client->loop), now);
-    struct json *patch = json_new_object(a), *status = json_new_object(a), *list = json_new_array(a), *c = json_new_object(a);
+    struct json *patch = json_new_object(a), *status = json_new_object(a), *list = json_new_array(a),
+                *c = json_new_object(a);
     json_set_str(a, c, "type", json_new_str(a, "PodScheduled"));
     json_set_str(a, c, "status", json_new_str(a, "False"));
     json_set_str(a, c, "lastProbeTime", json_new_null(a));
@@ -297,8 +299,15 @@ static void report_failure(struct scheduler *s, const struct sched_pod *pod, str
     json_append(list, c);
     json_set_str(a, status, "conditions", list);
     json_set_str(a, patch, "status", status);
-    client_do(s->client, &(struct client_request){.verb = CLIENT_PATCH, .res = core("pods"), .ns = pod->ns, .name = meta_name(pod->obj),
-                                                  .sub = "status", .patch = CLIENT_STRATEGIC_PATCH, .body = patch}, ignore_reply, NULL);
+    client_do(s->client,
+              &(struct client_request){.verb = CLIENT_PATCH,
+                                       .res = core("pods"),
+                                       .ns = pod->ns,
+                                       .name = meta_name(pod->obj),
+                                       .sub = "status",
+                                       .patch = CLIENT_STRATEGIC_PATCH,
+                                       .body = patch},
+              ignore_reply, NULL);
 }
 
 /* ---- binding ---- */
@@ -318,7 +327,8 @@ static void on_bound(void *ctx, const struct client_reply *reply)
         metric_observe(s->m_seconds, (double)(loop_now(s->client->loop) - q->since) / 1e9);
         arena_init(&a, POD_ARENA_MAX);
         const struct json *pod = informer_get(s->pods, q->key, &o) ? json_parse(&a, o.json, &err, NULL, NULL) : NULL;
-        snprintf(message, sizeof message, "Successfully assigned %" SLICE_FMT " to %" SLICE_FMT, SLICE_ARG(q->key), SLICE_ARG(q->node));
+        snprintf(message, sizeof message, "Successfully assigned %" SLICE_FMT " to %" SLICE_FMT, SLICE_ARG(q->key),
+                 SLICE_ARG(q->node));
         if (pod)
             events_record(s->events, pod, NULL, NULL, "Normal", "Scheduled", message);
         arena_done(&a);
@@ -353,8 +363,13 @@ static void bind(struct queued *q, const struct sched_pod *pod, struct sched_nod
     mem_free((char *)q->node.p);
     q->node = slice_of(mem_strndup(node->name.p, node->name.n), node->name.n);
     s->bindings++;
-    q->call = client_do(s->client, &(struct client_request){.verb = CLIENT_CREATE, .res = core("pods"), .ns = pod->ns,
-                                                            .name = meta_name(pod->obj), .sub = "binding", .body = binding},
+    q->call = client_do(s->client,
+                        &(struct client_request){.verb = CLIENT_CREATE,
+                                                 .res = core("pods"),
+                                                 .ns = pod->ns,
+                                                 .name = meta_name(pod->obj),
+                                                 .sub = "binding",
+                                                 .body = binding},
                         on_bound, q);
 }
 
@@ -442,7 +457,8 @@ static bool node_matters(const struct client_object *before, const struct client
     struct json_error err;
     struct arena a;
     arena_init(&a, POD_ARENA_MAX);
-    const struct json *x = json_parse(&a, before->json, &err, NULL, NULL), *y = json_parse(&a, now->json, &err, NULL, NULL);
+    const struct json *x = json_parse(&a, before->json, &err, NULL, NULL),
+                      *y = json_parse(&a, now->json, &err, NULL, NULL);
     bool differs = false;
     for (size_t i = 0; i < 3; i++)
         differs |= !json_equal(json_path(x, parts[i]), json_path(y, parts[i]));
@@ -481,7 +497,8 @@ static void init_metrics(struct scheduler *s, struct metrics *m)
     s->discarded.family = &none;
     if (!m)
         return;
-    struct metric_family *attempts = metrics_family(m, METRIC_COUNTER, "scheduler_schedule_attempts_total", "Attempts by result.");
+    struct metric_family *attempts =
+        metrics_family(m, METRIC_COUNTER, "scheduler_schedule_attempts_total", "Attempts by result.");
     s->m_scheduled = metric_get(attempts, "profile=\"default-scheduler\",result=\"scheduled\"");
     s->m_unschedulable = metric_get(attempts, "profile=\"default-scheduler\",result=\"unschedulable\"");
     s->m_errors = metric_get(attempts, "profile=\"default-scheduler\",result=\"error\"");

@@ -18,7 +18,8 @@ static bool tolerates(const struct json *toleration, struct slice key, struct sl
 static bool tolerated(const struct sched_pod *pod, const struct json *taint)
 {
     json_each (t, json_path(pod->obj, "spec.tolerations"))
-        if (tolerates(t, json_path_string(taint, "key"), json_path_string(taint, "value"), json_path_string(taint, "effect")))
+        if (tolerates(t, json_path_string(taint, "key"), json_path_string(taint, "value"),
+                      json_path_string(taint, "effect")))
             return true;
     return false;
 }

@@ -70,11 +70,11 @@ struct store_txn {
 };
 
 struct store_result {
-    int err;           /* 0, or the first failed compare's error, or -EBADMSG */
-    bool repeated;     /* the request id was seen before; revision is the first run's */
-    size_t failed_op;  /* when a compare failed */
-    uint64_t revision; /* of the last operation; the state's revision when err is set */
-    uint64_t current;  /* the failed key's mod_revision, 0 when absent */
+    int err;                 /* 0, or the first failed compare's error, or -EBADMSG */
+    bool repeated;           /* the request id was seen before; revision is the first run's */
+    size_t failed_op;        /* when a compare failed */
+    uint64_t revision;       /* of the last operation; the state's revision when err is set */
+    uint64_t current;        /* the failed key's mod_revision, 0 when absent */
     struct store_item *item; /* what the last put stored, or the last state of what the last delete removed; valid until
                               * the next apply */
 };

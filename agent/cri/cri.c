@@ -8,10 +8,17 @@
 #include "base/text.h"
 #include "net/http.h"
 
-enum { GRPC_HEAD = 5, GRPC_OK = 0, GRPC_DEADLINE = 4, GRPC_NOT_FOUND = 5, GRPC_ALREADY_EXISTS = 6, GRPC_UNAVAILABLE = 14 };
+enum {
+    GRPC_HEAD = 5,
+    GRPC_OK = 0,
+    GRPC_DEADLINE = 4,
+    GRPC_NOT_FOUND = 5,
+    GRPC_ALREADY_EXISTS = 6,
+    GRPC_UNAVAILABLE = 14
+};
 
 #define RUNTIME "/runtime.v1.RuntimeService/"
-#define IMAGES "/runtime.v1.ImageService/"
+#define IMAGES  "/runtime.v1.ImageService/"
 
 static const struct {
     const char *path;
@@ -34,7 +41,8 @@ static const struct {
     [CRI_EXEC] = {RUNTIME "Exec", &runtime__v1__exec_response__descriptor},
     [CRI_ATTACH] = {RUNTIME "Attach", &runtime__v1__attach_response__descriptor},
     [CRI_PORT_FORWARD] = {RUNTIME "PortForward", &runtime__v1__port_forward_response__descriptor},
-    [CRI_REOPEN_CONTAINER_LOG] = {RUNTIME "ReopenContainerLog", &runtime__v1__reopen_container_log_response__descriptor},
+    [CRI_REOPEN_CONTAINER_LOG] = {RUNTIME "ReopenContainerLog",
+                                  &runtime__v1__reopen_container_log_response__descriptor},
     [CRI_IMAGE_STATUS] = {IMAGES "ImageStatus", &runtime__v1__image_status_response__descriptor},
     [CRI_PULL_IMAGE] = {IMAGES "PullImage", &runtime__v1__pull_image_response__descriptor},
     [CRI_LIST_IMAGES] = {IMAGES "ListImages", &runtime__v1__list_images_response__descriptor},
@@ -157,7 +165,8 @@ static void on_done(void *ctx, int err, int code, const struct http_header *trai
 }
 
 struct cri_call *cri_call(struct cri *c, enum cri_method method, const ProtobufCMessage *request, unsigned timeout_ms,
-                          void (*done)(void *ctx, int err, const char *message, const ProtobufCMessage *response), void *ctx)
+                          void (*done)(void *ctx, int err, const char *message, const ProtobufCMessage *response),
+                          void *ctx)
 {
     struct cri_call *call = mem_new(struct cri_call);
     size_t n = protobuf_c_message_get_packed_size(request);
@@ -168,17 +177,18 @@ struct cri_call *cri_call(struct cri *c, enum cri_method method, const ProtobufC
     for (int i = 0; i < 4; i++)
         frame[1 + i] = (unsigned char)(n >> (24 - 8 * i) & 0xff);
     protobuf_c_message_pack(request, frame + GRPC_HEAD);
-    *call = (struct cri_call){.method = method, .grpc_status = -1, .done = done, .ctx = ctx, .body = BUF_INIT(CRI_MESSAGE_MAX)};
+    *call = (struct cri_call){
+        .method = method, .grpc_status = -1, .done = done, .ctx = ctx, .body = BUF_INIT(CRI_MESSAGE_MAX)};
     call->http = http_call(c->http, &(struct http_call_options){.method = "POST",
-                                                               .path = methods[method].path,
-                                                               .headers = headers,
-                                                               .n_headers = 2,
-                                                               .body = slice_of(frame, n + GRPC_HEAD),
-                                                               .timeout_ms = timeout_ms ? timeout_ms : CRI_TIMEOUT_MS,
-                                                               .on_head = on_head,
-                                                               .on_data = on_data,
-                                                               .on_done = on_done,
-                                                               .ctx = call});
+                                                                .path = methods[method].path,
+                                                                .headers = headers,
+                                                                .n_headers = 2,
+                                                                .body = slice_of(frame, n + GRPC_HEAD),
+                                                                .timeout_ms = timeout_ms ? timeout_ms : CRI_TIMEOUT_MS,
+                                                                .on_head = on_head,
+                                                                .on_data = on_data,
+                                                                .on_done = on_done,
+                                                                .ctx = call});
     mem_free(frame);
     return call;
 }

@@ -11,7 +11,7 @@
 #include "object/meta.h"
 
 enum {
-    COLLECT_MS = 50,          /* changes are gathered this long */
+    COLLECT_MS = 50, /* changes are gathered this long */
     RETRY_MS = 2000,
     ROUTES_MAX = 5000,
     RULES_ARENA_MAX = 512 << 20,
@@ -27,13 +27,13 @@ struct proxy {
     unsigned unsynced;
     struct loop_timer timer;
     bool applying, again;
-    struct buf applied;       /* the text in force */
+    struct buf applied; /* the text in force */
 };
 
 /* One application, on the pool. */
 struct job {
     struct loop_work work;
-    struct proxy *proxy;      /* NULL: the proxy is gone */
+    struct proxy *proxy; /* NULL: the proxy is gone */
     struct buf text;
     struct route *routes;
     size_t n_routes;
@@ -66,7 +66,8 @@ static void run(struct loop_work *w)
         int rv = route_replace(j->routes[i].cidr, j->routes[i].gateway);
         if (rv && !j->err) {
             j->err = rv;
-            snprintf(j->message, sizeof j->message, "route to %s via %s: %s", j->routes[i].cidr, j->routes[i].gateway, strerror(-rv));
+            snprintf(j->message, sizeof j->message, "route to %s via %s: %s", j->routes[i].cidr, j->routes[i].gateway,
+                     strerror(-rv));
         }
     }
 }
@@ -144,7 +145,8 @@ static void gather_all(struct proxy *p, struct job *j)
 {
     struct arena a;
     arena_init(&a, RULES_ARENA_MAX);
-    struct gather g = {.proxy = p, .a = &a, .job = j, .rules = rules_new(&a, p->agent->o.node_name, p->agent->o.pod_cidr)};
+    struct gather g = {
+        .proxy = p, .a = &a, .job = j, .rules = rules_new(&a, p->agent->o.node_name, p->agent->o.pod_cidr)};
     if (g.rules) {
         g.add = rules_add_node;
         informer_each(p->nodes, SLICE_NONE, gather_one, &g);

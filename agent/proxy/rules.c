@@ -13,15 +13,15 @@
 struct rules {
     struct arena *a;
     const char *node_name, *pod_cidr;
-    struct buf chains;       /* one a service port and endpoint */
-    struct buf service_ips;  /* elements of the map address . protocol . port */
-    struct buf node_ports;   /* elements of the map protocol . port */
+    struct buf chains;      /* one a service port and endpoint */
+    struct buf service_ips; /* elements of the map address . protocol . port */
+    struct buf node_ports;  /* elements of the map protocol . port */
     struct buf no_endpoints, no_endpoints_ports;
     struct buf pod_cidrs;
     struct slices {
         const struct json *slice;
         struct slices *next;
-    } *slices;
+    } * slices;
 };
 
 struct rules *rules_new(struct arena *a, const char *node_name, const char *pod_cidr)
@@ -32,7 +32,8 @@ struct rules *rules_new(struct arena *a, const char *node_name, const char *pod_
     r->a = a;
     r->node_name = node_name;
     r->pod_cidr = pod_cidr;
-    struct buf *const all[] = {&r->chains, &r->service_ips, &r->node_ports, &r->no_endpoints, &r->no_endpoints_ports, &r->pod_cidrs};
+    struct buf *const all[] = {&r->chains,       &r->service_ips,        &r->node_ports,
+                               &r->no_endpoints, &r->no_endpoints_ports, &r->pod_cidrs};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         buf_init(all[i], RULES_TEXT_MAX);
     return r;
@@ -96,7 +97,8 @@ struct targets {
 static int64_t slice_port(const struct json *slice, struct slice name, const char *protocol)
 {
     json_each (p, json_get_str(slice, "ports"))
-        if (slice_eq(json_path_string(p, "name"), name) && !strcmp(protocol_of(json_path_string(p, "protocol")), protocol))
+        if (slice_eq(json_path_string(p, "name"), name) &&
+            !strcmp(protocol_of(json_path_string(p, "protocol")), protocol))
             return json_int(json_get_str(p, "port"), 0);
     return 0;
 }
@@ -142,14 +144,16 @@ static uint64_t chain_id(const struct json *svc, const struct json *port, const 
 }
 
 /* A chain that sends what comes here to one of the targets. masquerade: the answer must come back through this node. */
-static void write_chain(struct rules *r, uint64_t id, const char *protocol, const struct targets *t, bool by_client, bool masquerade)
+static void write_chain(struct rules *r, uint64_t id, const char *protocol, const struct targets *t, bool by_client,
+                        bool masquerade)
 {
     struct buf *out = &r->chains;
     for (size_t i = 0; i < t->n; i++) {
         buf_printf(out, "\tchain ep_%016lx_%zu {\n", id, i);
         /* A pod that reaches itself through its Service must see another source. */
         buf_printf(out, "\t\tip saddr %" SLICE_FMT " meta mark set meta mark or " MARK "\n", SLICE_ARG(t->at[i].ip));
-        buf_printf(out, "\t\tmeta l4proto %s dnat to %" SLICE_FMT ":%ld\n\t}\n", protocol, SLICE_ARG(t->at[i].ip), t->at[i].port);
+        buf_printf(out, "\t\tmeta l4proto %s dnat to %" SLICE_FMT ":%ld\n\t}\n", protocol, SLICE_ARG(t->at[i].ip),
+                   t->at[i].port);
     }
     buf_printf(out, "\tchain svc_%016lx {\n", id);
     if (masquerade)
@@ -259,7 +263,8 @@ int rules_write(struct rules *r, struct buf *out)
         buf_printf(out, "\t\tip saddr %s ip daddr != @pod_cidrs masquerade\n", r->pod_cidr);
     buf_add_str(out, "\t}\n}\n");
     int rv = buf_error(out) ? buf_error(out) : buf_error(&r->chains);
-    struct buf *const all[] = {&r->chains, &r->service_ips, &r->node_ports, &r->no_endpoints, &r->no_endpoints_ports, &r->pod_cidrs};
+    struct buf *const all[] = {&r->chains,       &r->service_ips,        &r->node_ports,
+                               &r->no_endpoints, &r->no_endpoints_ports, &r->pod_cidrs};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         buf_done(all[i]);
     return rv;

@@ -18,8 +18,8 @@ static const struct resource *core(const char *plural)
 static int forbidden(struct admission *ad, struct status *st, const char *why)
 {
     struct slice name = ad->obj ? meta_name(ad->obj) : ad->name;
-    status_set(st, ad->a, 403, "%s%s%s \"%" SLICE_FMT "\" is forbidden: %s", ad->res->plural, ad->res->group[0] ? "." : "",
-               ad->res->group, SLICE_ARG(name), why);
+    status_set(st, ad->a, 403, "%s%s%s \"%" SLICE_FMT "\" is forbidden: %s", ad->res->plural,
+               ad->res->group[0] ? "." : "", ad->res->group, SLICE_ARG(name), why);
     st->name = arena_copy(ad->a, name).p;
     st->group = ad->res->group[0] ? ad->res->group : NULL;
     st->kind = ad->res->plural;
@@ -43,10 +43,11 @@ static int namespace_lifecycle(struct admission *ad, struct status *st)
     if (!meta_is_deleting(ns))
         return 0;
     forbidden(ad, st,
-              arena_printf(ad->a, "unable to create new content in namespace %" SLICE_FMT " because it is being terminated",
+              arena_printf(ad->a,
+                           "unable to create new content in namespace %" SLICE_FMT " because it is being terminated",
                            SLICE_ARG(ad->ns)));
-    status_cause(st, ad->a, "NamespaceTerminating", "metadata.namespace", "namespace %" SLICE_FMT " is being terminated",
-                 SLICE_ARG(ad->ns));
+    status_cause(st, ad->a, "NamespaceTerminating", "metadata.namespace",
+                 "namespace %" SLICE_FMT " is being terminated", SLICE_ARG(ad->ns));
     return st->code;
 }
 
@@ -77,7 +78,8 @@ static struct json *access_volume(struct arena *a, const char *name)
     struct json *token = pair(a, "expirationSeconds", json_new_int(a, 3607), "path", json_new_str(a, "token"));
     struct json *ca_item = pair(a, "key", json_new_str(a, "ca.crt"), "path", json_new_str(a, "ca.crt"));
     struct json *ca = pair(a, "name", json_new_str(a, "kube-root-ca.crt"), "items", list_of(a, ca_item));
-    struct json *field = pair(a, "apiVersion", json_new_str(a, "v1"), "fieldPath", json_new_str(a, "metadata.namespace"));
+    struct json *field =
+        pair(a, "apiVersion", json_new_str(a, "v1"), "fieldPath", json_new_str(a, "metadata.namespace"));
     struct json *ns = pair(a, "path", json_new_str(a, "namespace"), "fieldRef", field);
     json_append(sources, pair(a, "serviceAccountToken", token, NULL, NULL));
     json_append(sources, pair(a, "configMap", ca, NULL, NULL));
@@ -145,9 +147,11 @@ static int service_account(struct admission *ad, struct status *st)
     }
     const struct json *account = ad->lookup(ad->ctx, core("serviceaccounts"), ad->ns, name);
     if (!account)
-        return forbidden(ad, st, arena_printf(ad->a, "error looking up service account %" SLICE_FMT "/%" SLICE_FMT
-                                                     ": serviceaccount \"%" SLICE_FMT "\" not found",
-                                              SLICE_ARG(ad->ns), SLICE_ARG(name), SLICE_ARG(name)));
+        return forbidden(ad, st,
+                         arena_printf(ad->a,
+                                      "error looking up service account %" SLICE_FMT "/%" SLICE_FMT
+                                      ": serviceaccount \"%" SLICE_FMT "\" not found",
+                                      SLICE_ARG(ad->ns), SLICE_ARG(name), SLICE_ARG(name)));
     if (!json_len(json_get_str(spec, "imagePullSecrets")) && json_len(json_get_str(account, "imagePullSecrets")))
         json_set_str(ad->a, spec, "imagePullSecrets", json_clone(ad->a, json_get_str(account, "imagePullSecrets")));
     bool automount = json_bool(json_get_str(account, "automountServiceAccountToken"), true);
@@ -207,8 +211,10 @@ static int priority(struct admission *ad, struct status *st)
                          arena_printf(ad->a, "no PriorityClass with name %" SLICE_FMT " was found", SLICE_ARG(name)));
     int64_t value = json_int(json_get_str(d.found, "value"), 0);
     if (json_get_str(spec, "priority") && json_int(json_get_str(spec, "priority"), 0) != value)
-        return forbidden(ad, st, "the integer value of priority must not be provided in pod spec; priority admission controller "
-                                 "computed a different one from the given PriorityClass name");
+        return forbidden(
+            ad, st,
+            "the integer value of priority must not be provided in pod spec; priority admission controller "
+            "computed a different one from the given PriorityClass name");
     if (!name.n && d.found)
         json_set_str(ad->a, spec, "priorityClassName", json_new_string(ad->a, meta_name(d.found)));
     struct slice preemption = json_path_string(d.found, "preemptionPolicy");
@@ -275,15 +281,20 @@ static int node_restriction(struct admission *ad, struct status *st)
     bool core_group = !ad->res->group[0];
     if (core_group && !strcmp(ad->res->plural, "nodes")) {
         struct slice name = ad->name.n ? ad->name : meta_name(ad->obj);
-        return slice_eq(name, node) ? 0 : forbidden(ad, st, arena_printf(ad->a, "node \"%" SLICE_FMT "\" is not allowed to modify node \"%"
-                                                                                SLICE_FMT "\"", SLICE_ARG(node), SLICE_ARG(name)));
+        return slice_eq(name, node)
+                   ? 0
+                   : forbidden(ad, st,
+                               arena_printf(ad->a,
+                                            "node \"%" SLICE_FMT "\" is not allowed to modify node \"%" SLICE_FMT "\"",
+                                            SLICE_ARG(node), SLICE_ARG(name)));
     }
     if (core_group && !strcmp(ad->res->plural, "pods")) {
         const struct json *pod = ad->old ? ad->old : ad->obj;
         bool mirror = ad->op != ADMIT_CREATE || meta_annotation(ad->obj, SLICE("kubernetes.io/config.mirror")).p;
         if (!mirror || !slice_eq(json_path_string(pod, "spec.nodeName"), node))
-            return forbidden(ad, st, arena_printf(ad->a, "node \"%" SLICE_FMT "\" can only write pods bound to itself",
-                                                  SLICE_ARG(node)));
+            return forbidden(
+                ad, st,
+                arena_printf(ad->a, "node \"%" SLICE_FMT "\" can only write pods bound to itself", SLICE_ARG(node)));
     }
     if (!strcmp(ad->res->plural, "leases") &&
         !(slice_eq_str(ad->ns, "kube-node-lease") && slice_eq(ad->name.n ? ad->name : meta_name(ad->obj), node)))

@@ -2,10 +2,12 @@
  * on elsewhere.
  *
  * Happy path: api_new over an open replica; api_serve listens. A request is routed, authenticated, authorized; a read
- * waits until the local state is fresh enough and is answered from it; a write is decoded, defaulted, validated, admitted
+ * waits until the local state is fresh enough and is answered from it; a write is decoded, defaulted, validated,
+ * admitted
  * and becomes one transaction; its answer is the stored object.
  *
- * Failures: every refusal is a Kubernetes Status. While no leader is known, writes and linearizable reads answer 503 with
+ * Failures: every refusal is a Kubernetes Status. While no leader is known, writes and linearizable reads answer 503
+ * with
  * Retry-After; reads with resourceVersion=0 and watches go on. Limits: API_INFLIGHT_MAX requests at work (429 beyond),
  * the body and head limits of net/http.h.
  *
@@ -26,23 +28,23 @@ struct authn;
 
 struct api_member {
     uint64_t id;
-    char address[RAFT_ADDR_MAX];      /* where its API listens, for passing writes on */
+    char address[RAFT_ADDR_MAX]; /* where its API listens, for passing writes on */
 };
 
 struct api_options {
     struct replica *replica;
     struct metrics *metrics;
-    struct authn *authn;              /* who callers are; NULL = everyone is system:masters (simulation only) */
-    struct tls_context *tls;          /* server side; NULL = plain */
-    struct tls_context *peer_tls;     /* client side, towards other replicas and agents; NULL = plain */
-    uint64_t id;                      /* our member id */
+    struct authn *authn;          /* who callers are; NULL = everyone is system:masters (simulation only) */
+    struct tls_context *tls;      /* server side; NULL = plain */
+    struct tls_context *peer_tls; /* client side, towards other replicas and agents; NULL = plain */
+    uint64_t id;                  /* our member id */
     const struct api_member *members;
     size_t n_members;
-    const char *service_cidr;         /* IPv4 range of Service addresses; NULL = 10.96.0.0/16 */
+    const char *service_cidr;           /* IPv4 range of Service addresses; NULL = 10.96.0.0/16 */
     const char *service_account_issuer; /* NULL = https://kubernetes.default.svc.cluster.local */
-    struct sa_signer *signer;         /* signs ServiceAccount tokens; NULL = tokens cannot be made */
-    struct slice ca_pem;              /* published as kube-root-ca.crt */
-    bool authorize;                   /* false: everything is allowed (simulation only) */
+    struct sa_signer *signer;           /* signs ServiceAccount tokens; NULL = tokens cannot be made */
+    struct slice ca_pem;                /* published as kube-root-ca.crt */
+    bool authorize;                     /* false: everything is allowed (simulation only) */
 };
 
 /* Borrows what the options point to. */
@@ -69,8 +71,8 @@ struct api_local {
 
 /* Runs a request as user, without HTTP. method, path and query as over HTTP; body is copied. l belongs to the caller until
  * done ran (or, after api_local_cancel, to the api, which frees it with mem_free). */
-void api_local_start(struct api *api, struct api_local *l, const struct user *user, const char *method, const char *path,
-                     const char *query, const char *content_type, struct slice body);
+void api_local_start(struct api *api, struct api_local *l, const struct user *user, const char *method,
+                     const char *path, const char *query, const char *content_type, struct slice body);
 void api_local_cancel(struct api_local *l);
 
 #endif

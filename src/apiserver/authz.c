@@ -104,17 +104,18 @@ void api_authz_free(struct api_authz *z)
 bool api_access_allowed(struct api *api, const struct user *u, const struct access *q, const char **why)
 {
     *why = "";
-    return !api->o.authorize || rbac_allows(api->authz->rbac, u, q, why) || node_authz_allows(api->authz->nodes, u, q, why);
+    return !api->o.authorize || rbac_allows(api->authz->rbac, u, q, why) ||
+           node_authz_allows(api->authz->nodes, u, q, why);
 }
 
-void api_access_rules(struct api *api, const struct user *u, struct slice ns, struct arena *a, struct json *resource_rules,
-                      struct json *nonresource_rules)
+void api_access_rules(struct api *api, const struct user *u, struct slice ns, struct arena *a,
+                      struct json *resource_rules, struct json *nonresource_rules)
 {
     rbac_rules(api->authz->rbac, u, ns, a, resource_rules, nonresource_rules);
 }
 
-bool api_access_covers(struct api *api, const struct user *u, struct slice ns, const struct json *rules, struct arena *a,
-                       const char **missing)
+bool api_access_covers(struct api *api, const struct user *u, struct slice ns, const struct json *rules,
+                       struct arena *a, const char **missing)
 {
     return !api->o.authorize || rbac_covers(api->authz->rbac, u, ns, rules, a, missing);
 }
@@ -149,9 +150,10 @@ static void refuse(struct api_request *r, const struct access *q, struct status 
                             ? arena_printf(a, " in the namespace \"%" SLICE_FMT "\"", SLICE_ARG(q->ns))
                             : " at the cluster scope";
     status_set(st, a, 403,
-               "%s%s is forbidden: User \"%" SLICE_FMT "\" cannot %" SLICE_FMT " resource \"%s%s%s\" in API group \"%s\"%s", what,
-               named, SLICE_ARG(r->user.name), SLICE_ARG(q->verb), r->res->plural, r->sub ? "/" : "", r->sub ? r->sub->name : "",
-               r->res->group, where);
+               "%s%s is forbidden: User \"%" SLICE_FMT "\" cannot %" SLICE_FMT
+               " resource \"%s%s%s\" in API group \"%s\"%s",
+               what, named, SLICE_ARG(r->user.name), SLICE_ARG(q->verb), r->res->plural, r->sub ? "/" : "",
+               r->sub ? r->sub->name : "", r->res->group, where);
     st->name = q->name.n ? arena_copy(a, q->name).p : NULL;
     st->group = r->res->group[0] ? r->res->group : NULL;
     st->kind = r->res->plural;

@@ -46,8 +46,8 @@ static void on_created(struct api_local *l, int code, struct slice body)
         return;
     }
     if (code >= 400 && code < 500)
-        log_error(loop_log(b->api->loop), "bootstrap", "object refused number=%zu code=%d answer=%" SLICE_FMT, b->next, code,
-                  SLICE_ARG(body));
+        log_error(loop_log(b->api->loop), "bootstrap", "object refused number=%zu code=%d answer=%" SLICE_FMT, b->next,
+                  code, SLICE_ARG(body));
     if (code == 400 || code == 422 || code == 404)
         b->next++; /* a fault of ours: the others still count */
     loop_timer_start(b->api->loop, &b->timer, BOOTSTRAP_RETRY_MS);
@@ -69,8 +69,8 @@ static void create(struct api_bootstrap *b, const struct resource *res, const st
     struct arena scratch;
     arena_init(&scratch, 1 << 16);
     user_set_superuser(&user, &scratch);
-    snprintf(path, sizeof path, "/%s%s/%s%s%" SLICE_FMT "/%s", res->group[0] ? "apis/" : "api", res->group, res->version,
-             ns.n ? "/namespaces/" : "", SLICE_ARG(ns), res->plural);
+    snprintf(path, sizeof path, "/%s%s/%s%s%" SLICE_FMT "/%s", res->group[0] ? "apis/" : "api", res->group,
+             res->version, ns.n ? "/namespaces/" : "", SLICE_ARG(ns), res->plural);
     b->local.done = on_created;
     b->calling = true;
     api_local_start(b->api, &b->local, &user, "POST", path, "fieldManager=pintle-bootstrap", "application/json", text);
@@ -98,8 +98,10 @@ static void first_address(const struct api *api, struct buf *out)
 
 static void write_service(const struct api *api, struct buf *out)
 {
-    buf_add_str(out, "{\"apiVersion\":\"v1\",\"kind\":\"Service\",\"metadata\":{\"name\":\"kubernetes\",\"namespace\":\"default\","
-                     "\"labels\":{\"component\":\"apiserver\",\"provider\":\"kubernetes\"}},\"spec\":{\"clusterIP\":\"");
+    buf_add_str(
+        out,
+        "{\"apiVersion\":\"v1\",\"kind\":\"Service\",\"metadata\":{\"name\":\"kubernetes\",\"namespace\":\"default\","
+        "\"labels\":{\"component\":\"apiserver\",\"provider\":\"kubernetes\"}},\"spec\":{\"clusterIP\":\"");
     first_address(api, out);
     buf_printf(out, "\",\"ports\":[{\"name\":\"https\",\"port\":443,\"protocol\":\"TCP\",\"targetPort\":%s}]}}",
                port_of(&api->o.members[0]));
@@ -116,19 +118,23 @@ static void write_addresses(const struct api *api, struct buf *out, const char *
 
 static void write_endpoints(const struct api *api, struct buf *out)
 {
-    buf_add_str(out, "{\"apiVersion\":\"v1\",\"kind\":\"Endpoints\",\"metadata\":{\"name\":\"kubernetes\",\"namespace\":\"default\"},"
+    buf_add_str(out, "{\"apiVersion\":\"v1\",\"kind\":\"Endpoints\",\"metadata\":{\"name\":\"kubernetes\","
+                     "\"namespace\":\"default\"},"
                      "\"subsets\":[{\"addresses\":[");
     write_addresses(api, out, "{\"ip\":\"", "\"}");
-    buf_printf(out, "],\"ports\":[{\"name\":\"https\",\"port\":%s,\"protocol\":\"TCP\"}]}]}", port_of(&api->o.members[0]));
+    buf_printf(out, "],\"ports\":[{\"name\":\"https\",\"port\":%s,\"protocol\":\"TCP\"}]}]}",
+               port_of(&api->o.members[0]));
 }
 
 static void write_slice(const struct api *api, struct buf *out)
 {
-    buf_add_str(out, "{\"apiVersion\":\"discovery.k8s.io/v1\",\"kind\":\"EndpointSlice\",\"metadata\":{\"name\":\"kubernetes\","
-                     "\"namespace\":\"default\",\"labels\":{\"kubernetes.io/service-name\":\"kubernetes\"}},"
-                     "\"addressType\":\"IPv4\",\"endpoints\":[");
+    buf_add_str(
+        out, "{\"apiVersion\":\"discovery.k8s.io/v1\",\"kind\":\"EndpointSlice\",\"metadata\":{\"name\":\"kubernetes\","
+             "\"namespace\":\"default\",\"labels\":{\"kubernetes.io/service-name\":\"kubernetes\"}},"
+             "\"addressType\":\"IPv4\",\"endpoints\":[");
     write_addresses(api, out, "{\"addresses\":[\"", "\"],\"conditions\":{\"ready\":true}}");
-    buf_printf(out, "],\"ports\":[{\"name\":\"https\",\"port\":%s,\"protocol\":\"TCP\"}]}", port_of(&api->o.members[0]));
+    buf_printf(out, "],\"ports\":[{\"name\":\"https\",\"port\":%s,\"protocol\":\"TCP\"}]}",
+               port_of(&api->o.members[0]));
 }
 
 static void write_ca(const struct api *api, struct buf *out)

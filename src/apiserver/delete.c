@@ -12,9 +12,9 @@
 
 /* DeleteOptions, from the body or the query. */
 struct delete_options {
-    int64_t grace;                 /* seconds, -1 = the kind's */
-    struct slice propagation;      /* Background, Foreground, Orphan or empty */
-    struct slice uid;              /* preconditions */
+    int64_t grace;            /* seconds, -1 = the kind's */
+    struct slice propagation; /* Background, Foreground, Orphan or empty */
+    struct slice uid;         /* preconditions */
     uint64_t revision;
     bool dry_run;
 };
@@ -52,10 +52,11 @@ static int parse_options(struct api_request *r, struct delete_options *o, struct
         o->propagation = json_bool(orphan, r->options.orphan) ? SLICE("Orphan") : SLICE("Background");
     if (o->propagation.n && !slice_eq_str(o->propagation, "Orphan") && !slice_eq_str(o->propagation, "Foreground") &&
         !slice_eq_str(o->propagation, "Background"))
-        return status_set(st, r->arena, 422,
-                          "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: \"%" SLICE_FMT
-                          "\": supported values: \"Background\", \"Foreground\", \"Orphan\"",
-                          SLICE_ARG(o->propagation));
+        return status_set(
+            st, r->arena, 422,
+            "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: \"%" SLICE_FMT
+            "\": supported values: \"Background\", \"Foreground\", \"Orphan\"",
+            SLICE_ARG(o->propagation));
     r->options.dry_run |= o->dry_run;
     return 0;
 }
@@ -137,11 +138,19 @@ static void reply_delete(struct api_request *r, struct write *w, const struct st
     api_reply_json(r, 200, v);
 }
 
-static struct write *new_delete(struct api_request *r, const struct delete_options *o, struct slice ns, struct slice name)
+static struct write *new_delete(struct api_request *r, const struct delete_options *o, struct slice ns,
+                                struct slice name)
 {
     struct write *w = arena_new(r->arena, struct write);
-    *w = (struct write){.res = r->res, .ns = ns, .name = name, .compute = compute_delete, .reply = reply_delete,
-                        .expected = o->revision, .expected_uid = o->uid, .keep_managed_fields = true, .ctx = (void *)o};
+    *w = (struct write){.res = r->res,
+                        .ns = ns,
+                        .name = name,
+                        .compute = compute_delete,
+                        .reply = reply_delete,
+                        .expected = o->revision,
+                        .expected_uid = o->uid,
+                        .keep_managed_fields = true,
+                        .ctx = (void *)o};
     return w;
 }
 
@@ -167,8 +176,8 @@ struct collection {
 
 static void next_deletion(void *arg);
 
-static void caught(struct api_request *r, int code, const struct http_header *headers, size_t n, const struct chunk *body,
-                   size_t n_chunks)
+static void caught(struct api_request *r, int code, const struct http_header *headers, size_t n,
+                   const struct chunk *body, size_t n_chunks)
 {
     struct collection *c = container_of(r->responder, struct collection, own);
     if (code >= 400 && code != 404) {

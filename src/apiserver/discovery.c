@@ -156,7 +156,8 @@ static struct json *legacy_resource(struct arena *a, const struct resource *res,
 {
     struct json *v = json_new_object(a);
     const char *group = sub ? sub->group : res->group, *version = sub ? sub->version : res->version;
-    json_set_str(a, v, "name", sub ? json_new_printf(a, "%s/%s", res->plural, sub->name) : json_new_str(a, res->plural));
+    json_set_str(a, v, "name",
+                 sub ? json_new_printf(a, "%s/%s", res->plural, sub->name) : json_new_str(a, res->plural));
     json_set_str(a, v, "singularName", json_new_str(a, sub ? "" : res->singular));
     json_set_str(a, v, "namespaced", json_new_bool(a, res->namespaced));
     if (strcmp(group, res->group) || strcmp(version, res->version)) {
@@ -178,8 +179,9 @@ static struct json *api_resource_list(struct arena *a, struct slice group, struc
 {
     struct json *v = document(a, "APIResourceList", "v1"), *resources = json_new_array(a);
     size_t found = 0;
-    json_set_str(a, v, "groupVersion",
-                 json_new_printf(a, "%" SLICE_FMT "%s%" SLICE_FMT, SLICE_ARG(group), group.n ? "/" : "", SLICE_ARG(version)));
+    json_set_str(
+        a, v, "groupVersion",
+        json_new_printf(a, "%" SLICE_FMT "%s%" SLICE_FMT, SLICE_ARG(group), group.n ? "/" : "", SLICE_ARG(version)));
     for (size_t i = 0; i < resource_count(); i++) {
         const struct resource *res = resource_at(i);
         if (!slice_eq_str(group, res->group) || !slice_eq_str(version, res->version))

@@ -48,7 +48,8 @@ bool api_filter_match(const struct api_filter *f, const struct store_item *item)
         return false;
     if (f->only.p && !slice_eq(item_key(item), f->only))
         return false;
-    return selector_matches(&f->labels, false, label_value, item) && selector_matches(&f->fields, true, field_value, item);
+    return selector_matches(&f->labels, false, label_value, item) &&
+           selector_matches(&f->fields, true, field_value, item);
 }
 
 bool api_filter_selects(const struct api_filter *f)

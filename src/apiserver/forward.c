@@ -172,9 +172,16 @@ static void forward_try(struct forwarding *fw)
     const char *path = arena_printf(r->arena, "%" SLICE_FMT "%s%" SLICE_FMT, SLICE_ARG(r->path), r->query.n ? "?" : "",
                                     SLICE_ARG(r->query));
     const char *method = arena_printf(r->arena, "%" SLICE_FMT, SLICE_ARG(r->method));
-    http_call(client, &(struct http_call_options){.method = method, .path = path, .headers = headers, .n_headers = n,
-                                                  .body = r->body, .timeout_ms = FORWARD_TIMEOUT_MS, .on_head = on_head,
-                                                  .on_data = on_data, .on_done = on_done, .ctx = fw});
+    http_call(client, &(struct http_call_options){.method = method,
+                                                  .path = path,
+                                                  .headers = headers,
+                                                  .n_headers = n,
+                                                  .body = r->body,
+                                                  .timeout_ms = FORWARD_TIMEOUT_MS,
+                                                  .on_head = on_head,
+                                                  .on_data = on_data,
+                                                  .on_done = on_done,
+                                                  .ctx = fw});
 }
 
 void api_forward(struct api_request *r)

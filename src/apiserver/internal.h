@@ -7,10 +7,10 @@
 #include "auth/rbac.h"
 
 enum {
-    API_BARRIER_MS = 5000,       /* a linearizable read waits this long for the leader */
-    API_TXN_RETRIES = 8,         /* a patch is computed anew this often when others write the same object */
-    API_LIST_BATCH = 256 << 10,  /* bytes of a list queued at a time */
-    API_RETRY_SECONDS = 1,       /* Retry-After while there is no leader */
+    API_BARRIER_MS = 5000,      /* a linearizable read waits this long for the leader */
+    API_TXN_RETRIES = 8,        /* a patch is computed anew this often when others write the same object */
+    API_LIST_BATCH = 256 << 10, /* bytes of a list queued at a time */
+    API_RETRY_SECONDS = 1,      /* Retry-After while there is no leader */
 };
 
 struct api_listener {
@@ -18,22 +18,22 @@ struct api_listener {
     struct api_listener *next;
 };
 
-struct api_authz;      /* authz.c: RBAC and Node authorizer fed from the store */
-struct api_forward;    /* forward.c: connections to the other replicas */
-struct api_nodes;      /* nodeproxy.c: connections to agents */
+struct api_authz;   /* authz.c: RBAC and Node authorizer fed from the store */
+struct api_forward; /* forward.c: connections to the other replicas */
+struct api_nodes;   /* nodeproxy.c: connections to agents */
 
 struct api {
     struct loop *loop;
     struct api_options o;
     struct store *store;
     struct api_listener *listeners;
-    struct list streams;         /* api_request.link: watches and streamed lists */
+    struct list streams; /* api_request.link: watches and streamed lists */
     struct replica_listener role;
     struct api_authz *authz;
     struct api_forward *forward;
     struct api_nodes *nodes;
     struct api_bootstrap *bootstrap;
-    uint64_t instance;           /* random, for request ids */
+    uint64_t instance; /* random, for request ids */
     uint64_t next_request;
     size_t inflight;
     bool draining;
@@ -85,11 +85,11 @@ bool api_authorize(struct api_request *r, struct status *st);
 
 /* The same question for reviews. why: who allows it, or "". */
 bool api_access_allowed(struct api *api, const struct user *u, const struct access *q, const char **why);
-void api_access_rules(struct api *api, const struct user *u, struct slice ns, struct arena *a, struct json *resource_rules,
-                      struct json *nonresource_rules);
+void api_access_rules(struct api *api, const struct user *u, struct slice ns, struct arena *a,
+                      struct json *resource_rules, struct json *nonresource_rules);
 /* Whether u holds all rules already (writes of roles and bindings). */
-bool api_access_covers(struct api *api, const struct user *u, struct slice ns, const struct json *rules, struct arena *a,
-                       const char **missing);
+bool api_access_covers(struct api *api, const struct user *u, struct slice ns, const struct json *rules,
+                       struct arena *a, const char **missing);
 
 /* ---- forward.c, nodeproxy.c, bootstrap.c ---- */
 struct api_forward *api_forward_new(struct api *api);

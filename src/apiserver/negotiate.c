@@ -5,7 +5,7 @@ static const struct {
     const char *type;
     enum api_encoding encoding;
 } encodings[] = {
-    {"application/json", ENCODE_JSON}, {"*/*", ENCODE_JSON},      {"application/*", ENCODE_JSON},
+    {"application/json", ENCODE_JSON}, {"*/*", ENCODE_JSON},        {"application/*", ENCODE_JSON},
     {"application/yaml", ENCODE_YAML}, {"text/plain", ENCODE_JSON},
 };
 

@@ -60,7 +60,8 @@ static struct slice agent_address(struct api_request *r, const struct json *node
     int64_t port = json_int(json_path(node, "status.daemonEndpoints.kubeletEndpoint.Port"), 10250);
     json_each (address, json_path(node, "status.addresses"))
         if (slice_eq_str(json_path_string(address, "type"), "InternalIP"))
-            return slice_str(arena_printf(r->arena, "%" SLICE_FMT ":%ld", SLICE_ARG(json_path_string(address, "address")), port));
+            return slice_str(
+                arena_printf(r->arena, "%" SLICE_FMT ":%ld", SLICE_ARG(json_path_string(address, "address")), port));
     return SLICE_NONE;
 }
 
@@ -98,8 +99,8 @@ static int choose_container(struct api_request *r, const struct json *pod, struc
         return 400;
     }
     if (!has_container(pod, name))
-        return status_set(st, r->arena, 400, "container %" SLICE_FMT " is not valid for pod %" SLICE_FMT, SLICE_ARG(name),
-                          SLICE_ARG(r->name));
+        return status_set(st, r->arena, 400, "container %" SLICE_FMT " is not valid for pod %" SLICE_FMT,
+                          SLICE_ARG(name), SLICE_ARG(r->name));
     *ret = name;
     return 0;
 }
@@ -110,7 +111,8 @@ struct target {
 };
 
 /* endpoint: "containerLogs", "exec", "attach" or "portForward". */
-static int find_target(struct api_request *r, const char *endpoint, bool container_wanted, struct target *ret, struct status *st)
+static int find_target(struct api_request *r, const char *endpoint, bool container_wanted, struct target *ret,
+                       struct status *st)
 {
     const struct json *pod = find(r, "pods", r->ns, r->name);
     struct slice container = SLICE_NONE, node_name = json_path_string(pod, "spec.nodeName"), address;
@@ -202,10 +204,16 @@ static void relay_start(struct api_request *r, const struct target *t, const str
     r->on_gone = relay_gone;
     r->on_drain = relay_drain;
     list_push(&r->api->streams, &r->link);
-    y->call = http_call(t->client, &(struct http_call_options){
-                                       .method = arena_printf(r->arena, "%" SLICE_FMT, SLICE_ARG(r->method)), .path = t->path,
-                                       .headers = headers, .n_headers = n, .body = r->body, .on_head = relay_head,
-                                       .on_data = relay_data, .on_done = relay_done, .ctx = y});
+    y->call = http_call(
+        t->client, &(struct http_call_options){.method = arena_printf(r->arena, "%" SLICE_FMT, SLICE_ARG(r->method)),
+                                               .path = t->path,
+                                               .headers = headers,
+                                               .n_headers = n,
+                                               .body = r->body,
+                                               .on_head = relay_head,
+                                               .on_data = relay_data,
+                                               .on_done = relay_done,
+                                               .ctx = y});
 }
 
 void api_pod_log(struct api_request *r)
@@ -286,10 +294,14 @@ void api_pod_stream(struct api_request *r)
         return;
     }
     size_t n = passed_headers(r, headers);
-    http_client_upgrade(t.client,
-                        &(struct http_call_options){.method = arena_printf(r->arena, "%" SLICE_FMT, SLICE_ARG(r->method)),
-                                                    .path = t.path, .headers = headers, .n_headers = n, .body = r->body},
-                        tunnel_ready, r);
+    http_client_upgrade(
+        t.client,
+        &(struct http_call_options){.method = arena_printf(r->arena, "%" SLICE_FMT, SLICE_ARG(r->method)),
+                                    .path = t.path,
+                                    .headers = headers,
+                                    .n_headers = n,
+                                    .body = r->body},
+        tunnel_ready, r);
 }
 
 /* ---- proxy: nodes/NAME/proxy goes to the agent itself ---- */

@@ -116,13 +116,15 @@ static void store_metrics(struct api *api)
 {
     struct metrics *m = api->o.metrics;
     const struct store *s = api->store;
-    metrics_one(m, METRIC_GAUGE, "pintle_store_revision", "Revision of the local state.")->value = (double)store_revision(s);
+    metrics_one(m, METRIC_GAUGE, "pintle_store_revision", "Revision of the local state.")->value =
+        (double)store_revision(s);
     metrics_one(m, METRIC_GAUGE, "pintle_store_compacted_revision", "Events up to this revision are gone.")->value =
         (double)store_compacted(s);
     metrics_one(m, METRIC_GAUGE, "pintle_store_bytes", "Bytes of stored objects.")->value = (double)store_bytes(s);
     metrics_one(m, METRIC_GAUGE, "pintle_store_window_bytes", "Bytes held only by the event window.")->value =
         (double)store_window_bytes(s);
-    struct metric_family *objects = metrics_family(m, METRIC_GAUGE, "apiserver_storage_objects", "Stored objects by resource.");
+    struct metric_family *objects =
+        metrics_family(m, METRIC_GAUGE, "apiserver_storage_objects", "Stored objects by resource.");
     for (size_t i = 0;; i++) {
         const struct store_table *t = store_table_at(s, i);
         char labels[256];

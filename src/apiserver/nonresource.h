@@ -8,8 +8,8 @@ struct api_request;
 
 struct api_fixed {
     const char *path;
-    bool prefix;       /* paths below it too */
-    bool anonymous;    /* served to anybody */
+    bool prefix;    /* paths below it too */
+    bool anonymous; /* served to anybody */
     void (*serve)(struct api_request *r);
 };
 

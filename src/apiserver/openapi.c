@@ -1,5 +1,6 @@
 /* OpenAPI v3 documents, one a group and version, derived from the schema tables: paths with their query parameters (clients
- * look there whether fieldValidation and dryRun are understood), and the schemas of all types reached. Made at first use and
+ * look there whether fieldValidation and dryRun are understood), and the schemas of all types reached. Made at first
+ * use and
  * kept. */
 #include <stdio.h>
 
@@ -14,7 +15,7 @@ enum { DOCUMENT_MAX = 16 << 20 };
 
 struct schemas {
     struct buf out;
-    struct map seen;                    /* type name → itself */
+    struct map seen; /* type name → itself */
     const struct schema_type *todo[4096];
     size_t n_todo;
 };
@@ -37,7 +38,8 @@ static void write_kind(struct schemas *s, const struct schema_field *f)
         [SCHEMA_INT64] = "\"type\":\"integer\",\"format\":\"int64\"",
         [SCHEMA_DOUBLE] = "\"type\":\"number\",\"format\":\"double\"",
         [SCHEMA_QUANTITY] = "\"oneOf\":[{\"type\":\"string\"},{\"type\":\"number\"}]",
-        [SCHEMA_INT_OR_STRING] = "\"format\":\"int-or-string\",\"oneOf\":[{\"type\":\"integer\"},{\"type\":\"string\"}]",
+        [SCHEMA_INT_OR_STRING] =
+            "\"format\":\"int-or-string\",\"oneOf\":[{\"type\":\"integer\"},{\"type\":\"string\"}]",
         [SCHEMA_TIME] = "\"type\":\"string\",\"format\":\"date-time\"",
         [SCHEMA_MICRO_TIME] = "\"type\":\"string\",\"format\":\"date-time\"",
         [SCHEMA_DURATION] = "\"type\":\"string\"",
@@ -65,11 +67,13 @@ static void write_kind(struct schemas *s, const struct schema_field *f)
 
 static void write_merge(struct schemas *s, const struct schema_field *f)
 {
-    static const char *const lists[] = {[SCHEMA_LIST_ATOMIC] = "atomic", [SCHEMA_LIST_SET] = "set", [SCHEMA_LIST_MAP] = "map"};
+    static const char *const lists[] = {
+        [SCHEMA_LIST_ATOMIC] = "atomic", [SCHEMA_LIST_SET] = "set", [SCHEMA_LIST_MAP] = "map"};
     if (f->kind == SCHEMA_ARRAY && f->list_type && f->list_type <= SCHEMA_LIST_MAP)
         buf_printf(&s->out, ",\"x-kubernetes-list-type\":\"%s\"", lists[f->list_type]);
     for (const char *const *k = f->list_keys; k && *k; k++)
-        buf_printf(&s->out, "%s\"%s\"%s", k == f->list_keys ? ",\"x-kubernetes-list-map-keys\":[" : ",", *k, k[1] ? "" : "]");
+        buf_printf(&s->out, "%s\"%s\"%s", k == f->list_keys ? ",\"x-kubernetes-list-map-keys\":[" : ",", *k,
+                   k[1] ? "" : "]");
     if (f->patch)
         buf_printf(&s->out, ",\"x-kubernetes-patch-strategy\":\"%s%s%s\"", f->patch & SCHEMA_PATCH_MERGE ? "merge" : "",
                    f->patch == (SCHEMA_PATCH_MERGE | SCHEMA_PATCH_RETAIN_KEYS) ? "," : "",
@@ -109,27 +113,34 @@ static void write_type(struct schemas *s, const struct schema_type *t)
         const struct resource *res = resource_at(i);
         if (res->type != t || n++)
             continue;
-        buf_printf(&s->out, ",\"x-kubernetes-group-version-kind\":[{\"group\":\"%s\",\"kind\":\"%s\",\"version\":\"%s\"}]", res->group,
-                   res->kind, res->version);
+        buf_printf(&s->out,
+                   ",\"x-kubernetes-group-version-kind\":[{\"group\":\"%s\",\"kind\":\"%s\",\"version\":\"%s\"}]",
+                   res->group, res->kind, res->version);
     }
     buf_add_char(&s->out, '}');
 }
 
 /* ---- paths ---- */
 
-static const char write_parameters[] =
-    "\"parameters\":[{\"name\":\"dryRun\",\"in\":\"query\",\"schema\":{\"type\":\"string\"}},{\"name\":\"fieldManager\",\"in\":\"query\","
-    "\"schema\":{\"type\":\"string\"}},{\"name\":\"fieldValidation\",\"in\":\"query\",\"schema\":{\"type\":\"string\"}}]";
+static const char write_parameters[] = "\"parameters\":[{\"name\":\"dryRun\",\"in\":\"query\",\"schema\":{\"type\":"
+                                       "\"string\"}},{\"name\":\"fieldManager\",\"in\":\"query\","
+                                       "\"schema\":{\"type\":\"string\"}},{\"name\":\"fieldValidation\",\"in\":"
+                                       "\"query\",\"schema\":{\"type\":\"string\"}}]";
 
-static void write_operation(struct buf *out, const struct resource *res, const char *method, const char *action, bool first)
+static void write_operation(struct buf *out, const struct resource *res, const char *method, const char *action,
+                            bool first)
 {
     bool writes = strcmp(method, "get") != 0;
-    buf_printf(out, "%s\"%s\":{\"responses\":{\"200\":{\"description\":\"OK\",\"content\":{\"application/json\":{\"schema\":{\"$ref\":"
-                    "\"#/components/schemas/%s\"}}}}},",
+    buf_printf(out,
+               "%s\"%s\":{\"responses\":{\"200\":{\"description\":\"OK\",\"content\":{\"application/"
+               "json\":{\"schema\":{\"$ref\":"
+               "\"#/components/schemas/%s\"}}}}},",
                first ? "" : ",", method, res->type->name);
     if (writes)
         buf_printf(out, "%s,", write_parameters);
-    buf_printf(out, "\"x-kubernetes-action\":\"%s\",\"x-kubernetes-group-version-kind\":{\"group\":\"%s\",\"kind\":\"%s\",\"version\":\"%s\"}}",
+    buf_printf(out,
+               "\"x-kubernetes-action\":\"%s\",\"x-kubernetes-group-version-kind\":{\"group\":\"%s\",\"kind\":\"%s\","
+               "\"version\":\"%s\"}}",
                action, res->group, res->kind, res->version);
 }
 
@@ -139,16 +150,21 @@ static void write_path(struct buf *out, const struct resource *res, bool item, b
         unsigned verb;
         const char *method, *action;
         bool item;
-    } rows[] = {{VERB_GET, "get", "get", true},       {VERB_UPDATE, "put", "put", true},       {VERB_PATCH, "patch", "patch", true},
-                {VERB_DELETE, "delete", "delete", true}, {VERB_LIST, "get", "list", false},      {VERB_CREATE, "post", "post", false},
+    } rows[] = {{VERB_GET, "get", "get", true},
+                {VERB_UPDATE, "put", "put", true},
+                {VERB_PATCH, "patch", "patch", true},
+                {VERB_DELETE, "delete", "delete", true},
+                {VERB_LIST, "get", "list", false},
+                {VERB_CREATE, "post", "post", false},
                 {VERB_DELETECOLLECTION, "delete", "deletecollection", false}};
     bool any = false;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         if (rows[i].item != item || !(res->verbs & rows[i].verb))
             continue;
         if (!any)
-            buf_printf(out, "%s\"%s%s/%s%s/%s%s\":{", *first ? "" : ",", res->group[0] ? "/apis/" : "/api", res->group, res->version,
-                       res->namespaced ? "/namespaces/{namespace}" : "", res->plural, item ? "/{name}" : "");
+            buf_printf(out, "%s\"%s%s/%s%s/%s%s\":{", *first ? "" : ",", res->group[0] ? "/apis/" : "/api", res->group,
+                       res->version, res->namespaced ? "/namespaces/{namespace}" : "", res->plural,
+                       item ? "/{name}" : "");
         write_operation(out, res, rows[i].method, rows[i].action, !any);
         *first = false;
         any = true;
@@ -163,7 +179,8 @@ static struct blob *document(struct slice group, struct slice version)
     bool first = true;
     buf_init(&s->out, DOCUMENT_MAX);
     map_init(&s->seen, 0);
-    buf_add_str(&s->out, "{\"openapi\":\"3.0.0\",\"info\":{\"title\":\"Kubernetes\",\"version\":\"v1.36\"},\"paths\":{");
+    buf_add_str(&s->out,
+                "{\"openapi\":\"3.0.0\",\"info\":{\"title\":\"Kubernetes\",\"version\":\"v1.36\"},\"paths\":{");
     for (size_t i = 0; i < resource_count(); i++) {
         const struct resource *res = resource_at(i);
         if (!slice_eq_str(group, res->group) || !slice_eq_str(version, res->version))
@@ -215,11 +232,13 @@ static void serve_index(struct api_request *r)
         const struct api_group *g = api_group_at(i);
         for (const char *const *version = g->versions; *version; version++) {
             const char *path = relative_path(r, g->name, *version);
-            struct blob *b = kept(r->api, slice_str(arena_printf(a, "openapi/%s", path)), slice_str(g->name), slice_str(*version));
+            struct blob *b =
+                kept(r->api, slice_str(arena_printf(a, "openapi/%s", path)), slice_str(g->name), slice_str(*version));
             struct json *one = json_new_object(a);
             if (!b)
                 continue;
-            json_set_str(a, one, "serverRelativeURL", json_new_printf(a, "/openapi/v3/%s?hash=%016lX", path, hash64(blob_slice(b), 1)));
+            json_set_str(a, one, "serverRelativeURL",
+                         json_new_printf(a, "/openapi/v3/%s?hash=%016lX", path, hash64(blob_slice(b), 1)));
             json_set(a, paths, slice_str(path), one);
         }
     }

@@ -54,11 +54,13 @@ static int take_conditions(struct api_request *r, struct write *w, const struct 
     struct slice rv = meta_resource_version(obj);
     w->expected_uid = meta_uid(obj);
     if (rv.n && !slice_eq_str(rv, "0") && !slice_to_u64(rv, &w->expected))
-        return status_set(st, r->arena, 400, "Invalid value: \"%" SLICE_FMT "\": metadata.resourceVersion must be a number",
+        return status_set(st, r->arena, 400,
+                          "Invalid value: \"%" SLICE_FMT "\": metadata.resourceVersion must be a number",
                           SLICE_ARG(rv));
     if (!w->expected && old && !w->res->unconditional_update && !w->sub.n) {
-        status_set(st, r->arena, 422, "%s%s%s \"%" SLICE_FMT "\" is invalid: metadata.resourceVersion: Invalid value: 0x0: "
-                                      "must be specified for an update",
+        status_set(st, r->arena, 422,
+                   "%s%s%s \"%" SLICE_FMT "\" is invalid: metadata.resourceVersion: Invalid value: 0x0: "
+                   "must be specified for an update",
                    w->res->kind, w->res->group[0] ? "." : "", w->res->group, SLICE_ARG(w->name));
         status_cause(st, r->arena, "FieldValueInvalid", "metadata.resourceVersion",
                      "Invalid value: 0x0: must be specified for an update");
@@ -76,8 +78,9 @@ static int take_conditions(struct api_request *r, struct write *w, const struct 
     }
     if (w->expected_uid.n && old && !slice_eq(w->expected_uid, meta_uid(old)))
         return status_set(st, r->arena, 409,
-                          "Operation cannot be fulfilled on %s \"%" SLICE_FMT "\": Precondition failed: UID in precondition: %"
-                          SLICE_FMT ", UID in object meta: %" SLICE_FMT,
+                          "Operation cannot be fulfilled on %s \"%" SLICE_FMT
+                          "\": Precondition failed: UID in precondition: %" SLICE_FMT
+                          ", UID in object meta: %" SLICE_FMT,
                           w->res->plural, SLICE_ARG(w->name), SLICE_ARG(w->expected_uid), SLICE_ARG(meta_uid(old)));
     return 0;
 }
@@ -91,7 +94,8 @@ static int check_names(struct api_request *r, struct json *obj, struct status *s
                           SLICE_ARG(name), SLICE_ARG(r->name));
     if (r->res->namespaced && ns.n && !slice_eq(ns, r->ns))
         return status_set(st, r->arena, 400,
-                          "the namespace of the object (%" SLICE_FMT ") does not match the namespace on the URL (%" SLICE_FMT ")",
+                          "the namespace of the object (%" SLICE_FMT
+                          ") does not match the namespace on the URL (%" SLICE_FMT ")",
                           SLICE_ARG(ns), SLICE_ARG(r->ns));
     meta_set_name(r->arena, obj, r->name);
     if (r->res->namespaced)
@@ -162,8 +166,9 @@ static struct json *compute_apply(struct api_request *r, struct write *w, struct
     if (!patch || check_names(r, patch, st))
         return NULL;
     if (!r->options.field_manager.n) {
-        status_set(st, r->arena, 400, "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for "
-                                      "apply patch");
+        status_set(st, r->arena, 400,
+                   "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for "
+                   "apply patch");
         return NULL;
     }
     struct apply_request rq = {.res = r->res,
@@ -181,8 +186,9 @@ void api_patch(struct api_request *r)
     w->keep_managed_fields = r->patch_type == PATCH_APPLY;
     w->may_create = r->patch_type == PATCH_APPLY && !r->sub;
     if (r->options.force && r->patch_type != PATCH_APPLY) {
-        api_reply_error(r, 400, "PatchOptions.meta.k8s.io \"\" is invalid: force: Forbidden: may not be specified for "
-                                "non-apply patch");
+        api_reply_error(r, 400,
+                        "PatchOptions.meta.k8s.io \"\" is invalid: force: Forbidden: may not be specified for "
+                        "non-apply patch");
         return;
     }
     api_write(r, w);

@@ -25,7 +25,8 @@ static struct json *row_object(struct api_request *r, struct arena *a, struct js
     return slice_eq_str(r->options.include_object, "Object") ? obj : print_partial(a, obj);
 }
 
-static struct json *table_of(struct api_request *r, struct arena *a, const struct json *obj, struct json *row, bool columns)
+static struct json *table_of(struct api_request *r, struct arena *a, const struct json *obj, struct json *row,
+                             bool columns)
 {
     struct json *t = json_new_object(a), *meta = json_new_object(a), *rows = json_new_array(a);
     json_set_str(a, t, "kind", json_new_str(a, "Table"));

@@ -9,7 +9,8 @@
 /* True when the stored bytes are the answer. */
 bool api_output_raw(const struct api_request *r);
 /* The object of an item as r wants it inside a list or event: a row when Tables are asked (columns: with
- * columnDefinitions, a whole Table), PartialObjectMetadata, or the object in r's version. NULL when it cannot be made. */
+ * columnDefinitions, a whole Table), PartialObjectMetadata, or the object in r's version. NULL when it cannot be made.
+ */
 struct json *api_output_item(struct api_request *r, struct arena *a, const struct store_item *item, bool columns);
 /* The same as one list item's bytes, through a scratch arena. 0 or negative errno. */
 int api_output_list_item(struct api_request *r, const struct store_item *item, struct chunk *ret);

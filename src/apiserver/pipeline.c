@@ -61,7 +61,8 @@ static void http_give_up(struct api_request *r)
     http_abort(x);
 }
 
-static const struct api_responder http_responder = {http_answer, http_start, http_write, http_queued, http_finish, http_give_up};
+static const struct api_responder http_responder = {http_answer, http_start,  http_write,
+                                                    http_queued, http_finish, http_give_up};
 
 static void on_client_gone(struct http_exchange *x)
 {
@@ -92,14 +93,16 @@ void api_account(struct api_request *r, int code)
     const char *plural = r->res ? r->res->plural : "", *verb = r->res ? api_verb_name(r->verb) : "get";
     const char *sub = r->sub ? r->sub->name : "";
     snprintf(labels, sizeof labels,
-             "code=\"%d\",component=\"apiserver\",dry_run=\"%s\",group=\"%s\",resource=\"%s\",scope=\"%s\",subresource=\"%s\","
+             "code=\"%d\",component=\"apiserver\",dry_run=\"%s\",group=\"%s\",resource=\"%s\",scope=\"%s\",subresource="
+             "\"%s\","
              "verb=\"%s\",version=\"%s\"",
              code, r->options.dry_run ? "All" : "", group, plural, metric_scope(r), sub, verb, version);
     metric_get(r->api->m_requests, labels)->value++;
     if (r->verb == API_WATCH && r->res)
         return; /* a watch's duration says nothing about latency */
-    snprintf(labels, sizeof labels, "component=\"apiserver\",group=\"%s\",resource=\"%s\",subresource=\"%s\",verb=\"%s\"",
-             group, plural, sub, verb);
+    snprintf(labels, sizeof labels,
+             "component=\"apiserver\",group=\"%s\",resource=\"%s\",subresource=\"%s\",verb=\"%s\"", group, plural, sub,
+             verb);
     metric_observe(metric_get(r->api->m_seconds, labels), (double)(loop_now(r->api->loop) - r->started) / 1e9);
 }
 
@@ -148,9 +151,10 @@ static const struct {
     void (*run)(struct api_request *r);
     bool write;
 } handlers[API_VERBS] = {
-    [API_GET] = {api_get, false},       [API_LIST] = {api_list, false},     [API_WATCH] = {api_watch, false},
-    [API_CREATE] = {api_create, true},  [API_UPDATE] = {api_update, true},  [API_PATCH] = {api_patch, true},
-    [API_DELETE] = {api_delete, true},  [API_DELETECOLLECTION] = {api_delete_collection, true},
+    [API_GET] = {api_get, false},      [API_LIST] = {api_list, false},
+    [API_WATCH] = {api_watch, false},  [API_CREATE] = {api_create, true},
+    [API_UPDATE] = {api_update, true}, [API_PATCH] = {api_patch, true},
+    [API_DELETE] = {api_delete, true}, [API_DELETECOLLECTION] = {api_delete_collection, true},
 };
 
 static void run_resource(struct api_request *r)
@@ -209,7 +213,8 @@ static bool may_impersonate(struct api_request *r, const char *resource, struct 
     struct access q = {.verb = SLICE("impersonate"), .resource = slice_str(resource), .name = name};
     if (api_access_allowed(r->api, &r->user, &q, &why))
         return true;
-    status_set(st, r->arena, 403, "%s \"%" SLICE_FMT "\" is forbidden: User \"%" SLICE_FMT
+    status_set(st, r->arena, 403,
+               "%s \"%" SLICE_FMT "\" is forbidden: User \"%" SLICE_FMT
                "\" cannot impersonate resource \"%s\" in API group \"\" at the cluster scope",
                resource, SLICE_ARG(name), SLICE_ARG(r->user.name), resource);
     return false;
@@ -239,7 +244,10 @@ static void impersonate(struct api_request *r, struct status *st)
     if (!may_impersonate(r, account ? "serviceaccounts" : "users", account ? SLICE_NONE : name, st))
         return;
     groups[n++] = SLICE("system:authenticated");
-    r->user = (struct user){.name = name, .uid = http_request_header(r->http, "impersonate-uid"), .groups = groups, .n_groups = n,
+    r->user = (struct user){.name = name,
+                            .uid = http_request_header(r->http, "impersonate-uid"),
+                            .groups = groups,
+                            .n_groups = n,
                             .forwarded = r->user.forwarded};
 }
 
@@ -372,10 +380,11 @@ static void local_abort(struct api_request *r)
     local_finish(r, 500);
 }
 
-static const struct api_responder local_responder = {local_answer, local_start, local_write, local_queued, local_end, local_abort};
+static const struct api_responder local_responder = {local_answer, local_start, local_write,
+                                                     local_queued, local_end,   local_abort};
 
-void api_local_start(struct api *api, struct api_local *l, const struct user *user, const char *method, const char *path,
-                     const char *query, const char *content_type, struct slice body)
+void api_local_start(struct api *api, struct api_local *l, const struct user *user, const char *method,
+                     const char *path, const char *query, const char *content_type, struct slice body)
 {
     arena_init(&l->arena, API_ARENA_MAX);
     buf_init(&l->out, API_ARENA_MAX);
@@ -454,9 +463,10 @@ struct api *api_new(struct loop *l, const struct api_options *o)
 int api_serve(struct api *api, const char *listen, unsigned *ret_port)
 {
     struct http_server *server;
-    int rv = http_server_new(api->loop,
-                             &(struct http_server_options){.listen = listen, .tls = api->o.tls, .on_request = on_http_request, .ctx = api},
-                             &server);
+    int rv = http_server_new(
+        api->loop,
+        &(struct http_server_options){.listen = listen, .tls = api->o.tls, .on_request = on_http_request, .ctx = api},
+        &server);
     if (rv)
         return rv;
     struct api_listener *l = mem_new(struct api_listener);

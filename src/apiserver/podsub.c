@@ -18,7 +18,8 @@ static const struct resource *pods(void)
 }
 
 /* Sets or replaces the condition of this type. */
-static void set_condition(struct api_request *r, struct json *obj, const char *type, const char *reason, const char *message)
+static void set_condition(struct api_request *r, struct json *obj, const char *type, const char *reason,
+                          const char *message)
 {
     struct arena *a = r->arena;
     char now[TIME_SEC_LEN + 1];
@@ -47,7 +48,8 @@ static void set_condition(struct api_request *r, struct json *obj, const char *t
 
 static void conflict(struct api_request *r, struct write *w, struct status *st, const char *why)
 {
-    status_set(st, r->arena, 409, "Operation cannot be fulfilled on pods/binding \"%" SLICE_FMT "\": %s", SLICE_ARG(w->name), why);
+    status_set(st, r->arena, 409, "Operation cannot be fulfilled on pods/binding \"%" SLICE_FMT "\": %s",
+               SLICE_ARG(w->name), why);
     st->name = arena_copy(r->arena, w->name).p;
     st->kind = "pods/binding";
 }
@@ -58,12 +60,14 @@ static struct json *compute_binding(struct api_request *r, struct write *w, stru
     struct slice node = json_path_string(binding, "target.name"), kind = json_path_string(binding, "target.kind");
     struct slice bound = json_path_string(old, "spec.nodeName");
     if (!node.n || (kind.n && !slice_eq_str(kind, "Node")))
-        status_set(st, r->arena, 422, "Binding \"%" SLICE_FMT "\" is invalid: target: Required value: a Node with a name",
+        status_set(st, r->arena, 422,
+                   "Binding \"%" SLICE_FMT "\" is invalid: target: Required value: a Node with a name",
                    SLICE_ARG(w->name));
     else if (meta_is_deleting(old))
         conflict(r, w, st, "pod is being deleted, cannot be assigned to a host");
     else if (bound.n)
-        conflict(r, w, st, arena_printf(r->arena, "pod is already assigned to node \"%" SLICE_FMT "\"", SLICE_ARG(bound)));
+        conflict(r, w, st,
+                 arena_printf(r->arena, "pod is already assigned to node \"%" SLICE_FMT "\"", SLICE_ARG(bound)));
     else if (json_len(json_path(old, "spec.schedulingGates")))
         conflict(r, w, st, "pod has non-empty .spec.schedulingGates");
     if (st->code)
@@ -87,8 +91,14 @@ void api_bind(struct api_request *r)
         return;
     }
     struct write *w = arena_new(r->arena, struct write);
-    *w = (struct write){.res = pods(), .ns = r->ns, .name = r->name.n ? r->name : meta_name(binding), .sub = SLICE("binding"),
-                        .manager_sub = SLICE("binding"), .compute = compute_binding, .reply = reply_success, .ctx = binding};
+    *w = (struct write){.res = pods(),
+                        .ns = r->ns,
+                        .name = r->name.n ? r->name : meta_name(binding),
+                        .sub = SLICE("binding"),
+                        .manager_sub = SLICE("binding"),
+                        .compute = compute_binding,
+                        .reply = reply_success,
+                        .ctx = binding};
     api_write(r, w);
 }
 
@@ -135,8 +145,9 @@ static struct json *compute_eviction(struct api_request *r, struct write *w, str
     const struct json *options = w->ctx;
     find_budget(&s);
     if (s.matches > 1) {
-        status_set(st, r->arena, 500, "This pod has more than one PodDisruptionBudget, which the eviction subresource does not "
-                                      "support.");
+        status_set(st, r->arena, 500,
+                   "This pod has more than one PodDisruptionBudget, which the eviction subresource does not "
+                   "support.");
         return NULL;
     }
     if (s.matches && !needs_no_budget(old) && json_int(json_path(s.budget, "status.disruptionsAllowed"), 0) <= 0) {
@@ -177,7 +188,12 @@ void api_evict(struct api_request *r)
     }
     r->options.dry_run |= json_len(json_path(eviction, "deleteOptions.dryRun")) > 0;
     struct write *w = arena_new(r->arena, struct write);
-    *w = (struct write){.res = pods(), .ns = r->ns, .name = r->name, .compute = compute_eviction, .reply = reply_success,
-                        .ctx = json_get_str(eviction, "deleteOptions"), .keep_managed_fields = true};
+    *w = (struct write){.res = pods(),
+                        .ns = r->ns,
+                        .name = r->name,
+                        .compute = compute_eviction,
+                        .reply = reply_success,
+                        .ctx = json_get_str(eviction, "deleteOptions"),
+                        .keep_managed_fields = true};
     api_write(r, w);
 }

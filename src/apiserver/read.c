@@ -92,15 +92,15 @@ void api_get(struct api_request *r)
 
 struct page {
     struct api_filter filter;
-    struct tree_node *root;      /* held while the answer is produced */
+    struct tree_node *root; /* held while the answer is produced */
     struct tree_iter iter;
-    struct slice start;          /* continue: keys after this one */
-    uint64_t revision;           /* of the answer */
-    bool exact;                  /* the revision was asked for */
-    struct store_item **items;   /* a page with a limit is collected first */
+    struct slice start;        /* continue: keys after this one */
+    uint64_t revision;         /* of the answer */
+    bool exact;                /* the revision was asked for */
+    struct store_item **items; /* a page with a limit is collected first */
     size_t n_items, at;
-    struct slice next_key;       /* where the next page starts; n 0 = this is the last */
-    int64_t remaining;           /* items after this page, -1 = not known */
+    struct slice next_key; /* where the next page starts; n 0 = this is the last */
+    int64_t remaining;     /* items after this page, -1 = not known */
     bool first, ended;
 };
 
@@ -109,8 +109,9 @@ static int parse_continue(struct api_request *r, struct page *p, struct status *
 {
     struct buf text = BUF_INIT(8192);
     struct json_error err;
-    struct json *v = base64url_decode(&text, r->options.continue_token) ? NULL
-                                                                       : json_parse(r->arena, buf_slice(&text), &err, NULL, NULL);
+    struct json *v = base64url_decode(&text, r->options.continue_token)
+                         ? NULL
+                         : json_parse(r->arena, buf_slice(&text), &err, NULL, NULL);
     buf_done(&text);
     p->start = json_path_string(v, "start");
     p->revision = (uint64_t)json_int(json_get_str(v, "rv"), 0);
@@ -180,9 +181,8 @@ static int collect(struct api_request *r, struct page *p)
     if (p->n_items < limit || !limit || !(item = scan(p)))
         return 0;
     p->next_key = item_key(item);
-    p->remaining = api_filter_selects(&p->filter)
-                       ? -1
-                       : (int64_t)(range_end_rank(r, p) - tree_rank(p->root, item_key(item)));
+    p->remaining =
+        api_filter_selects(&p->filter) ? -1 : (int64_t)(range_end_rank(r, p) - tree_rank(p->root, item_key(item)));
     return 0;
 }
 
@@ -197,11 +197,12 @@ static void add_head(struct api_request *r, struct page *p, struct buf *out)
 {
     static const struct {
         const char *kind, *api_version;
-    } shapes[] = {[SHAPE_TABLE] = {"Table", "meta.k8s.io/v1"}, [SHAPE_PARTIAL] = {"PartialObjectMetadataList", "meta.k8s.io/v1"}};
+    } shapes[] = {
+        [SHAPE_TABLE] = {"Table", "meta.k8s.io/v1"}, [SHAPE_PARTIAL] = {"PartialObjectMetadataList", "meta.k8s.io/v1"}};
     bool plain = r->shape == SHAPE_OBJECT;
     buf_printf(out, "{\"kind\":\"%s\",\"apiVersion\":\"%s\",\"metadata\":{\"resourceVersion\":\"%lu\"",
-               plain ? r->res->list_kind : shapes[r->shape].kind, plain ? r->res->api_version : shapes[r->shape].api_version,
-               p->revision);
+               plain ? r->res->list_kind : shapes[r->shape].kind,
+               plain ? r->res->api_version : shapes[r->shape].api_version, p->revision);
     if (p->next_key.n) {
         buf_printf(out, ",\"continue\":\"%s\"", continue_token(r, p->revision, p->next_key));
         if (p->remaining >= 0)
@@ -322,12 +323,13 @@ static void reply_expired(struct api_request *r, const struct page *p)
 {
     struct status st;
     if (p->start.n) {
-        status_set_reason(&st, r->arena, 410, "Expired",
-                          "The provided continue parameter is too old to display a consistent list result. You can start a new "
-                          "list without the continue parameter, or use the continue token in this response to retrieve the "
-                          "remainder of the results. Continuing with the provided token results in an inconsistent list - "
-                          "objects that were created, modified, or deleted between the time the first chunk was returned and "
-                          "now may show up in the list.");
+        status_set_reason(
+            &st, r->arena, 410, "Expired",
+            "The provided continue parameter is too old to display a consistent list result. You can start a new "
+            "list without the continue parameter, or use the continue token in this response to retrieve the "
+            "remainder of the results. Continuing with the provided token results in an inconsistent list - "
+            "objects that were created, modified, or deleted between the time the first chunk was returned and "
+            "now may show up in the list.");
     } else {
         status_set_reason(&st, r->arena, 410, "Expired", "The resourceVersion for the provided list is too old.");
     }

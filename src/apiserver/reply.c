@@ -52,9 +52,9 @@ static struct blob *encode(struct api_request *r, const struct json *v)
     return b;
 }
 
-static const char out_of_memory[] =
-    "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":\"Failure\",\"message\":\"memory is short, try "
-    "again later\",\"reason\":\"ServiceUnavailable\",\"code\":503}\n";
+static const char out_of_memory[] = "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":\"Failure\","
+                                    "\"message\":\"memory is short, try "
+                                    "again later\",\"reason\":\"ServiceUnavailable\",\"code\":503}\n";
 
 void api_reply_json(struct api_request *r, int code, const struct json *v)
 {

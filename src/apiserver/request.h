@@ -2,7 +2,8 @@
  * store → encode.
  *
  * A request comes from an HTTP exchange or from the in-process client; both give it an arena and a responder. It lives
- * until it was answered: every path ends in exactly one api_reply*, api_stream_end or api_abort. Thread: the state loop's. */
+ * until it was answered: every path ends in exactly one api_reply*, api_stream_end or api_abort. Thread: the state
+ * loop's. */
 #ifndef PINTLE_APISERVER_REQUEST_H
 #define PINTLE_APISERVER_REQUEST_H
 
@@ -69,13 +70,13 @@ struct api_request {
     struct api *api;
     struct arena *arena;
     const struct api_responder *responder;
-    void *responder_ctx;         /* the exchange or the local call */
-    struct http_exchange *http;  /* NULL when in-process */
+    void *responder_ctx;        /* the exchange or the local call */
+    struct http_exchange *http; /* NULL when in-process */
 
     struct slice method, path, query;
     struct slice body;
     struct slice content_type, accept;
-    uint64_t started;            /* loop_now */
+    uint64_t started; /* loop_now */
 
     /* routing */
     enum api_route route;
@@ -83,8 +84,8 @@ struct api_request {
     const struct resource *res;
     const struct resource_sub *sub;
     struct slice group, version, plural, ns, name, sub_name;
-    struct slice rest;           /* what follows /proxy, with its slash */
-    const void *fixed;           /* row of ROUTE_FIXED */
+    struct slice rest; /* what follows /proxy, with its slash */
+    const void *fixed; /* row of ROUTE_FIXED */
 
     /* negotiation and options */
     struct api_query options;
@@ -95,17 +96,17 @@ struct api_request {
     struct user user;
     const char *warnings[API_HEADERS_MAX]; /* Warning header texts */
     size_t n_warnings;
-    bool replied;                /* head sent */
-    bool gone;                   /* the client went away */
+    bool replied; /* head sent */
+    bool gone;    /* the client went away */
 
     /* asynchronous steps */
     struct raft_read read;
     struct replica_txn txn;
     void (*next)(struct api_request *r, int err); /* what follows the barrier */
-    void *state;                 /* of the handler at work */
-    void (*on_gone)(struct api_request *r); /* the client went away: stop producing */
+    void *state;                                  /* of the handler at work */
+    void (*on_gone)(struct api_request *r);       /* the client went away: stop producing */
     void (*on_drain)(struct api_request *r);
-    struct list link;            /* the api's list of streams, while streaming */
+    struct list link; /* the api's list of streams, while streaming */
 };
 
 /* Splits path and query into the routing fields and options. 0, or an HTTP error with *st set. */

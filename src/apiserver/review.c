@@ -21,7 +21,8 @@ static void reviewed_user(struct api_request *r, const struct json *spec, struct
 
 static struct access asked(const struct json *spec)
 {
-    const struct json *res = json_get_str(spec, "resourceAttributes"), *path = json_get_str(spec, "nonResourceAttributes");
+    const struct json *res = json_get_str(spec, "resourceAttributes"),
+                      *path = json_get_str(spec, "nonResourceAttributes");
     if (path && !res)
         return (struct access){.verb = text(path, "verb"), .path = text(path, "path")};
     return (struct access){.verb = text(res, "verb"),

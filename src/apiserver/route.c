@@ -6,8 +6,9 @@
 #include "base/text.h"
 
 static const char *const verb_text[API_VERBS] = {
-    [API_GET] = "get",       [API_LIST] = "list",   [API_WATCH] = "watch",
-    [API_CREATE] = "create", [API_UPDATE] = "update", [API_PATCH] = "patch",
+    [API_GET] = "get",       [API_LIST] = "list",
+    [API_WATCH] = "watch",   [API_CREATE] = "create",
+    [API_UPDATE] = "update", [API_PATCH] = "patch",
     [API_DELETE] = "delete", [API_DELETECOLLECTION] = "deletecollection",
 };
 
@@ -95,7 +96,8 @@ static int special_option(struct api_request *r, struct slice name, struct slice
 {
     if (slice_eq_str(name, "dryRun")) {
         if (!slice_eq_str(value, "All"))
-            return status_set(st, r->arena, 400, "invalid dryRun value \"%" SLICE_FMT "\": the only one supported is \"All\"",
+            return status_set(st, r->arena, 400,
+                              "invalid dryRun value \"%" SLICE_FMT "\": the only one supported is \"All\"",
                               SLICE_ARG(value));
         r->options.dry_run = true;
     } else if (slice_eq_str(name, "orphanDependents")) {
@@ -108,7 +110,8 @@ static int special_option(struct api_request *r, struct slice name, struct slice
             r->options.validation = VALIDATION_IGNORE;
         else if (!slice_eq_str(value, "Warn"))
             return status_set(st, r->arena, 400,
-                              "invalid fieldValidation \"%" SLICE_FMT "\": use Ignore, Warn or Strict", SLICE_ARG(value));
+                              "invalid fieldValidation \"%" SLICE_FMT "\": use Ignore, Warn or Strict",
+                              SLICE_ARG(value));
     }
     return 0;
 }
@@ -231,8 +234,8 @@ static bool by_method(struct api_request *r)
         const char *method;
         enum api_verb on_name, on_collection;
     } rows[] = {
-        {"GET", API_GET, API_LIST},          {"HEAD", API_GET, API_LIST},      {"POST", API_CREATE, API_CREATE},
-        {"PUT", API_UPDATE, API_VERBS},      {"PATCH", API_PATCH, API_VERBS},  {"DELETE", API_DELETE, API_DELETECOLLECTION},
+        {"GET", API_GET, API_LIST},     {"HEAD", API_GET, API_LIST},     {"POST", API_CREATE, API_CREATE},
+        {"PUT", API_UPDATE, API_VERBS}, {"PATCH", API_PATCH, API_VERBS}, {"DELETE", API_DELETE, API_DELETECOLLECTION},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         if (!slice_eq_str(r->method, rows[i].method))
@@ -256,7 +259,8 @@ static int check_verb(struct api_request *r, struct status *st)
 {
     unsigned allowed = r->sub ? r->sub->verbs : r->res->verbs;
     /* POST to a name is only there for subresources. */
-    bool misplaced = !r->sub && ((r->verb == API_CREATE && r->name.n) || (r->res->namespaced && !r->ns.n && r->verb == API_CREATE));
+    bool misplaced =
+        !r->sub && ((r->verb == API_CREATE && r->name.n) || (r->res->namespaced && !r->ns.n && r->verb == API_CREATE));
     if (!(allowed & verb_bit(r->verb)) || misplaced)
         return status_set(st, r->arena, 405, "the server does not allow this method on the requested resource");
     return 0;
@@ -273,7 +277,8 @@ int api_route_request(struct api_request *r, struct status *st)
     route_path(r, &parts);
     bool known = by_method(r);
     if (r->route != ROUTE_RESOURCE)
-        return known ? 0 : status_set(st, r->arena, 405, "the server does not allow this method on the requested resource");
+        return known ? 0
+                     : status_set(st, r->arena, 405, "the server does not allow this method on the requested resource");
     if (!r->res)
         return status_set(st, r->arena, 404, "the server could not find the requested resource");
     if (!known)

@@ -22,7 +22,8 @@ static void add_selector(struct arena *a, const struct json *obj, struct json *s
 static struct json *scale_of(struct arena *a, const struct json *obj)
 {
     static const char *const copied[] = {"name", "namespace", "uid", "resourceVersion", "creationTimestamp"};
-    struct json *v = json_new_object(a), *meta = json_new_object(a), *spec = json_new_object(a), *status = json_new_object(a);
+    struct json *v = json_new_object(a), *meta = json_new_object(a), *spec = json_new_object(a),
+                *status = json_new_object(a);
     json_set_str(a, v, "kind", json_new_str(a, "Scale"));
     json_set_str(a, v, "apiVersion", json_new_str(a, "autoscaling/v1"));
     for (size_t i = 0; i < sizeof copied / sizeof *copied; i++)
@@ -71,17 +72,21 @@ static struct json *compute_scale(struct api_request *r, struct write *w, struct
         return NULL;
     }
     if (w->expected && w->old->mod_revision != w->expected) {
-        status_set(st, r->arena, 409, "Operation cannot be fulfilled on %s \"%" SLICE_FMT
-                                      "\": the object has been modified; please apply your changes to the latest version and "
-                                      "try again", w->res->plural, SLICE_ARG(w->name));
+        status_set(st, r->arena, 409,
+                   "Operation cannot be fulfilled on %s \"%" SLICE_FMT
+                   "\": the object has been modified; please apply your changes to the latest version and "
+                   "try again",
+                   w->res->plural, SLICE_ARG(w->name));
         return NULL;
     }
     if (replicas < 0) {
         status_set(st, r->arena, 422,
-                   "Scale.autoscaling \"%" SLICE_FMT "\" is invalid: spec.replicas: Invalid value: %ld: must be greater than or "
-                   "equal to 0", SLICE_ARG(w->name), replicas);
-        status_cause(st, r->arena, "FieldValueInvalid", "spec.replicas", "Invalid value: %ld: must be greater than or equal to 0",
-                     replicas);
+                   "Scale.autoscaling \"%" SLICE_FMT
+                   "\" is invalid: spec.replicas: Invalid value: %ld: must be greater than or "
+                   "equal to 0",
+                   SLICE_ARG(w->name), replicas);
+        status_cause(st, r->arena, "FieldValueInvalid", "spec.replicas",
+                     "Invalid value: %ld: must be greater than or equal to 0", replicas);
         return NULL;
     }
     struct json *obj = json_clone(r->arena, old);
@@ -110,7 +115,11 @@ void api_scale(struct api_request *r)
         return;
     }
     struct write *w = arena_new(r->arena, struct write);
-    *w = (struct write){.res = r->res, .ns = r->ns, .name = r->name, .compute = compute_scale, .reply = reply_scale,
+    *w = (struct write){.res = r->res,
+                        .ns = r->ns,
+                        .name = r->name,
+                        .compute = compute_scale,
+                        .reply = reply_scale,
                         .manager_sub = SLICE("scale")};
     api_write(r, w);
 }

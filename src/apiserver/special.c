@@ -3,8 +3,10 @@
 static void component_statuses(struct api_request *r)
 {
     if (r->verb == API_LIST) {
-        api_reply_bytes(r, 200, "application/json",
-                        chunk_static(SLICE("{\"kind\":\"ComponentStatusList\",\"apiVersion\":\"v1\",\"metadata\":{},\"items\":[]}\n")));
+        api_reply_bytes(
+            r, 200, "application/json",
+            chunk_static(
+                SLICE("{\"kind\":\"ComponentStatusList\",\"apiVersion\":\"v1\",\"metadata\":{},\"items\":[]}\n")));
         return;
     }
     struct status st;

@@ -79,10 +79,10 @@ static int pod_prepare(struct strategy *s)
 /* ---- Service: addresses and node ports ---- */
 
 struct allocation {
-    uint32_t base, size;      /* host addresses base + 1 … base + size - 2 */
-    uint8_t *addresses;       /* bit set of those in use */
+    uint32_t base, size; /* host addresses base + 1 … base + size - 2 */
+    uint8_t *addresses;  /* bit set of those in use */
     uint8_t ports[(NODE_PORT_MAX - NODE_PORT_MIN) / 8 + 1];
-    struct slice skip;        /* key of the service being written */
+    struct slice skip; /* key of the service being written */
 };
 
 static bool bit_get(const uint8_t *bits, uint32_t i)
@@ -157,9 +157,11 @@ static void set_cluster_ip(struct strategy *s, struct slice ip)
 static int service_invalid(struct strategy *s, const char *field, struct slice value, const char *why)
 {
     struct slice name = meta_name(s->obj);
-    status_set(s->st, s->r->arena, 422, "Service \"%" SLICE_FMT "\" is invalid: %s: Invalid value: \"%" SLICE_FMT "\": %s",
-               SLICE_ARG(name), field, SLICE_ARG(value), why);
-    status_cause(s->st, s->r->arena, "FieldValueInvalid", field, "Invalid value: \"%" SLICE_FMT "\": %s", SLICE_ARG(value), why);
+    status_set(s->st, s->r->arena, 422,
+               "Service \"%" SLICE_FMT "\" is invalid: %s: Invalid value: \"%" SLICE_FMT "\": %s", SLICE_ARG(name),
+               field, SLICE_ARG(value), why);
+    status_cause(s->st, s->r->arena, "FieldValueInvalid", field, "Invalid value: \"%" SLICE_FMT "\": %s",
+                 SLICE_ARG(value), why);
     s->st->kind = "Service";
     s->st->name = arena_copy(s->r->arena, name).p;
     return 422;
@@ -178,9 +180,11 @@ static int allocate_ip(struct strategy *s, struct allocation *al)
     }
     if (wanted.n) {
         if (!parse_ip(wanted, &ip) || ip - al->base >= al->size)
-            return service_invalid(s, "spec.clusterIPs", wanted, "failed to allocate IP: the provided IP is not in the valid range");
+            return service_invalid(s, "spec.clusterIPs", wanted,
+                                   "failed to allocate IP: the provided IP is not in the valid range");
         if (bit_get(al->addresses, ip - al->base))
-            return service_invalid(s, "spec.clusterIPs", wanted, "failed to allocate IP: provided IP is already allocated");
+            return service_invalid(s, "spec.clusterIPs", wanted,
+                                   "failed to allocate IP: provided IP is already allocated");
         set_cluster_ip(s, wanted);
         return 0;
     }
@@ -205,15 +209,17 @@ static int allocate_node_ports(struct strategy *s, struct allocation *al)
         int64_t wanted = json_int(json_get_str(port, "nodePort"), 0);
         if (wanted) {
             if (wanted < NODE_PORT_MIN || wanted > NODE_PORT_MAX)
-                return service_invalid(s, "spec.ports.nodePort", slice_str(arena_printf(s->r->arena, "%ld", wanted)),
-                                       "provided port is not in the valid range. The range of valid ports is 30000-32767");
+                return service_invalid(
+                    s, "spec.ports.nodePort", slice_str(arena_printf(s->r->arena, "%ld", wanted)),
+                    "provided port is not in the valid range. The range of valid ports is 30000-32767");
             if (bit_get(al->ports, (uint32_t)(wanted - NODE_PORT_MIN)))
                 return service_invalid(s, "spec.ports.nodePort", slice_str(arena_printf(s->r->arena, "%ld", wanted)),
                                        "provided port is already allocated");
             bit_set(al->ports, (uint32_t)(wanted - NODE_PORT_MIN));
             continue;
         }
-        uint32_t span = NODE_PORT_MAX - NODE_PORT_MIN + 1, at = (uint32_t)loop_random_below(s->r->api->loop, span), i = 0;
+        uint32_t span = NODE_PORT_MAX - NODE_PORT_MIN + 1, at = (uint32_t)loop_random_below(s->r->api->loop, span),
+                 i = 0;
         while (i < span && bit_get(al->ports, (at + i) % span))
             i++;
         if (i == span)
@@ -228,7 +234,8 @@ static int allocate_node_ports(struct strategy *s, struct allocation *al)
 /* What the caller left out is taken over from the stored object. */
 static void keep_allocated(struct strategy *s)
 {
-    static const char *const members[] = {"clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "healthCheckNodePort"};
+    static const char *const members[] = {"clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy",
+                                          "healthCheckNodePort"};
     struct arena *a = s->r->arena;
     struct json *spec = json_get_str(s->obj, "spec");
     for (size_t i = 0; i < sizeof members / sizeof *members; i++)
@@ -321,7 +328,8 @@ static int job_prepare(struct strategy *s)
     meta_set_label(a, template, SLICE("controller-uid"), uid);
     meta_set_label(a, template, SLICE("job-name"), name);
     struct json *selector = json_new_object(a);
-    json_set_str(a, json_object_at(a, selector, "matchLabels"), "batch.kubernetes.io/controller-uid", json_new_string(a, uid));
+    json_set_str(a, json_object_at(a, selector, "matchLabels"), "batch.kubernetes.io/controller-uid",
+                 json_new_string(a, uid));
     json_set_str(a, spec, "selector", selector);
     return 0;
 }
@@ -361,8 +369,11 @@ static int escalates(struct strategy *s, const char *missing)
 static bool may(struct strategy *s, const char *verb, struct slice resource, struct slice name)
 {
     const char *why;
-    struct access q = {.verb = slice_str(verb), .group = SLICE("rbac.authorization.k8s.io"), .resource = resource,
-                       .ns = s->w->ns, .name = name};
+    struct access q = {.verb = slice_str(verb),
+                       .group = SLICE("rbac.authorization.k8s.io"),
+                       .resource = resource,
+                       .ns = s->w->ns,
+                       .name = name};
     return api_access_allowed(s->r->api, &s->r->user, &q, &why);
 }
 
@@ -382,12 +393,13 @@ static int binding_prepare(struct strategy *s)
 {
     struct slice kind = json_path_string(s->obj, "roleRef.kind"), name = json_path_string(s->obj, "roleRef.name");
     bool cluster = slice_eq_str(kind, "ClusterRole");
-    const struct resource *res =
-        resource_find(SLICE("rbac.authorization.k8s.io"), SLICE("v1"), cluster ? SLICE("clusterroles") : SLICE("roles"));
+    const struct resource *res = resource_find(SLICE("rbac.authorization.k8s.io"), SLICE("v1"),
+                                               cluster ? SLICE("clusterroles") : SLICE("roles"));
     const char *missing = "";
     if (may(s, "bind", slice_str(res->plural), name))
         return 0;
-    const struct store_item *item = store_get(api_table(s->r->api, res), api_key(s->r, cluster ? SLICE_NONE : s->w->ns, name));
+    const struct store_item *item =
+        store_get(api_table(s->r->api, res), api_key(s->r, cluster ? SLICE_NONE : s->w->ns, name));
     const struct json *role = item ? api_item_json(s->r->arena, item) : NULL;
     if (!role)
         return status_not_found(s->st, s->r->arena, SLICE("rbac.authorization.k8s.io"), slice_str(res->plural), name);
@@ -400,8 +412,12 @@ static const struct {
     const char *group, *plural;
     int (*prepare)(struct strategy *s);
 } rows[] = {
-    {"", "namespaces", namespace_prepare}, {"", "pods", pod_prepare},        {"", "services", service_prepare},
-    {"", "secrets", secret_prepare},       {"batch", "jobs", job_prepare},   {"certificates.k8s.io", "certificatesigningrequests", csr_prepare},
+    {"", "namespaces", namespace_prepare},
+    {"", "pods", pod_prepare},
+    {"", "services", service_prepare},
+    {"", "secrets", secret_prepare},
+    {"batch", "jobs", job_prepare},
+    {"certificates.k8s.io", "certificatesigningrequests", csr_prepare},
     {"rbac.authorization.k8s.io", "clusterroles", role_prepare},
     {"rbac.authorization.k8s.io", "roles", role_prepare},
     {"rbac.authorization.k8s.io", "clusterrolebindings", binding_prepare},

@@ -17,22 +17,29 @@ static const struct json *find(struct api_request *r, const char *plural, struct
 /* The object the token shall die with must exist, with the uid the caller knows, and a pod must use this account. */
 static int bind_token(struct api_request *r, const struct json *ref, struct sa_token_request *q, struct status *st)
 {
-    struct slice kind = json_path_string(ref, "kind"), name = json_path_string(ref, "name"), uid = json_path_string(ref, "uid");
+    struct slice kind = json_path_string(ref, "kind"), name = json_path_string(ref, "name"),
+                 uid = json_path_string(ref, "uid");
     bool pod = slice_eq_str(kind, "Pod"), secret = slice_eq_str(kind, "Secret");
     if (!ref)
         return 0;
     if (!pod && !secret)
-        return status_set(st, r->arena, 422, "TokenRequest is invalid: spec.boundObjectRef.kind: Unsupported value: \"%" SLICE_FMT
-                                             "\": supported values: \"Pod\", \"Secret\"", SLICE_ARG(kind));
+        return status_set(st, r->arena, 422,
+                          "TokenRequest is invalid: spec.boundObjectRef.kind: Unsupported value: \"%" SLICE_FMT
+                          "\": supported values: \"Pod\", \"Secret\"",
+                          SLICE_ARG(kind));
     const struct json *obj = find(r, pod ? "pods" : "secrets", r->ns, name);
     if (!obj)
         return status_not_found(st, r->arena, SLICE(""), pod ? SLICE("pods") : SLICE("secrets"), name);
     if (uid.n && !slice_eq(uid, meta_uid(obj)))
-        return status_set(st, r->arena, 409, "the UID in the bound object reference (%" SLICE_FMT ") does not match the UID in "
-                                             "record. The object might have been deleted and then recreated", SLICE_ARG(uid));
+        return status_set(st, r->arena, 409,
+                          "the UID in the bound object reference (%" SLICE_FMT ") does not match the UID in "
+                          "record. The object might have been deleted and then recreated",
+                          SLICE_ARG(uid));
     if (pod && !slice_eq(json_path_string(obj, "spec.serviceAccountName"), r->name))
-        return status_set(st, r->arena, 400, "cannot bind token for serviceaccount \"%" SLICE_FMT "\" to pod running with different "
-                                             "serviceaccount name.", SLICE_ARG(r->name));
+        return status_set(st, r->arena, 400,
+                          "cannot bind token for serviceaccount \"%" SLICE_FMT "\" to pod running with different "
+                          "serviceaccount name.",
+                          SLICE_ARG(r->name));
     if (!pod) {
         q->secret_name = name;
         q->secret_uid = meta_uid(obj);
@@ -97,8 +104,10 @@ void api_token_request(struct api_request *r)
         status_set(&st, r->arena, 503, "this server has no key to sign service account tokens with");
     q.seconds = json_int(json_path(obj, "spec.expirationSeconds"), TOKEN_DEFAULT_S);
     if (!st.code && (q.seconds < TOKEN_MIN_S || q.seconds > (1LL << 32)))
-        status_set(&st, r->arena, 422, "TokenRequest is invalid: spec.expirationSeconds: Invalid value: %ld: may not specify a "
-                                       "duration less than 10 minutes", q.seconds);
+        status_set(&st, r->arena, 422,
+                   "TokenRequest is invalid: spec.expirationSeconds: Invalid value: %ld: may not specify a "
+                   "duration less than 10 minutes",
+                   q.seconds);
     if (q.seconds > TOKEN_MAX_S)
         q.seconds = TOKEN_MAX_S;
     if (!st.code)

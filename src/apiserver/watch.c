@@ -16,10 +16,10 @@ struct watch {
     struct store_watch cursor;
     struct api_request *r;
     struct api_filter filter;
-    struct loop_timer timer;      /* bookmarks and the end */
-    uint64_t end;                 /* loop_now at which the watch ends */
-    uint64_t sent_revision;       /* newest revision the client knows of */
-    struct tree_node *initial;    /* objects to send first, while sending them */
+    struct loop_timer timer;   /* bookmarks and the end */
+    uint64_t end;              /* loop_now at which the watch ends */
+    uint64_t sent_revision;    /* newest revision the client knows of */
+    struct tree_node *initial; /* objects to send first, while sending them */
     struct tree_iter iter;
     uint64_t initial_revision;
     bool sending_initial, bookmark_initial, columns_sent, ended, started;
@@ -59,8 +59,8 @@ static void send_error(struct watch *w, int code, const char *reason, const char
     watch_end(w, !b);
 }
 
-static const char *const frame_heads[] = {"{\"type\":\"ADDED\",\"object\":", "{\"type\":\"MODIFIED\",\"object\":",
-                                          "{\"type\":\"DELETED\",\"object\":"};
+static const char *const frame_heads[] = {
+    "{\"type\":\"ADDED\",\"object\":", "{\"type\":\"MODIFIED\",\"object\":", "{\"type\":\"DELETED\",\"object\":"};
 enum frame { FRAME_ADDED, FRAME_MODIFIED, FRAME_DELETED };
 
 /* A frame whose object has to be made for this watcher (Table, partial, another version). */
@@ -98,12 +98,15 @@ static void send_bookmark(struct watch *w, bool initial_end)
 {
     struct api_request *r = w->r;
     struct buf out = BUF_INIT(4096);
-    buf_printf(&out,
-               "{\"type\":\"BOOKMARK\",\"object\":{\"kind\":\"%s\",\"apiVersion\":\"%s\",\"metadata\":{\"resourceVersion\":"
-               "\"%lu\"%s}}}\n",
-               r->shape == SHAPE_TABLE ? "Table" : r->shape == SHAPE_PARTIAL ? "PartialObjectMetadata" : r->res->kind,
-               r->shape == SHAPE_OBJECT ? r->res->api_version : "meta.k8s.io/v1", w->sent_revision,
-               initial_end ? ",\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}" : "");
+    buf_printf(
+        &out,
+        "{\"type\":\"BOOKMARK\",\"object\":{\"kind\":\"%s\",\"apiVersion\":\"%s\",\"metadata\":{\"resourceVersion\":"
+        "\"%lu\"%s}}}\n",
+        r->shape == SHAPE_TABLE     ? "Table"
+        : r->shape == SHAPE_PARTIAL ? "PartialObjectMetadata"
+                                    : r->res->kind,
+        r->shape == SHAPE_OBJECT ? r->res->api_version : "meta.k8s.io/v1", w->sent_revision,
+        initial_end ? ",\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}" : "");
     struct blob *b = blob_copy(buf_slice(&out));
     buf_done(&out);
     if (b)

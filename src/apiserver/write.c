@@ -45,7 +45,8 @@ static struct json *decode_text(struct api_request *r, struct check *check, stru
         message = err.message;
     }
     if (!v)
-        status_set(st, r->arena, 400, "the body of the request is no valid %s: %s", is_yaml(r) ? "YAML" : "JSON", message);
+        status_set(st, r->arena, 400, "the body of the request is no valid %s: %s", is_yaml(r) ? "YAML" : "JSON",
+                   message);
     return v;
 }
 
@@ -55,7 +56,8 @@ struct json *api_decode_any(struct api_request *r, struct status *st)
 }
 
 /* The body must be of the kind that the path names; what it leaves out is filled in. */
-static int check_kind(struct api_request *r, const char *api_version, const char *kind, struct json *v, struct status *st)
+static int check_kind(struct api_request *r, const char *api_version, const char *kind, struct json *v,
+                      struct status *st)
 {
     struct slice has_kind = meta_kind(v), has_version = meta_api_version(v);
     if (!json_is(v, JSON_OBJECT))
@@ -96,8 +98,9 @@ struct slice api_uuid(struct api_request *r)
     loop_random(r->api->loop, b, sizeof b);
     b[6] = (unsigned char)((b[6] & 0x0f) | 0x40);
     b[8] = (unsigned char)((b[8] & 0x3f) | 0x80);
-    return slice_str(arena_printf(r->arena, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1],
-                                  b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]));
+    return slice_str(arena_printf(r->arena, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
+                                  b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12],
+                                  b[13], b[14], b[15]));
 }
 
 /* generateName plus five characters that make no words (as Kubernetes: no vowels, no 0, 1, 3). */
@@ -119,8 +122,9 @@ static void generate_name(struct api_request *r, struct write *w, struct json *o
 static void prepare_create(struct api_request *r, struct write *w, struct json *obj)
 {
     struct json *meta = meta_object(r->arena, obj);
-    static const char *const server_owned[] = {"uid", "resourceVersion", "creationTimestamp", "deletionTimestamp",
-                                               "deletionGracePeriodSeconds", "selfLink", "generation"};
+    static const char *const server_owned[] = {
+        "uid",      "resourceVersion", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds",
+        "selfLink", "generation"};
     for (size_t i = 0; i < sizeof server_owned / sizeof *server_owned; i++)
         json_del_str(meta, server_owned[i]);
     generate_name(r, w, obj);
@@ -155,11 +159,12 @@ static void copy_path(struct api_request *r, struct json *to, const struct json 
         copy_path(r, json_object_at(r->arena, to, name), json_get_str(from, name), tail.p);
 }
 
-static const char *const owned_meta[] = {"uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds",
-                                         "generation", "selfLink"};
+static const char *const owned_meta[] = {
+    "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink"};
 
 /* A write to /status takes nothing but the status, and of metadata only what clients may change. */
-static struct json *keep_all_but_status(struct api_request *r, struct write *w, struct json *obj, const struct json *old)
+static struct json *keep_all_but_status(struct api_request *r, struct write *w, struct json *obj,
+                                        const struct json *old)
 {
     struct json *kept = json_clone(r->arena, old);
     if (!w->res->status_keeps || !*w->res->status_keeps) {
@@ -244,7 +249,9 @@ static struct admission admission_of(struct api_request *r, struct write *w, con
 {
     return (struct admission){
         .a = r->arena,
-        .op = w->remove ? ADMIT_DELETE : old ? ADMIT_UPDATE : ADMIT_CREATE,
+        .op = w->remove ? ADMIT_DELETE
+              : old     ? ADMIT_UPDATE
+                        : ADMIT_CREATE,
         .res = w->res,
         .sub = w->sub,
         .ns = w->ns,
@@ -261,8 +268,8 @@ static struct admission admission_of(struct api_request *r, struct write *w, con
 
 static void track_fields(struct api_request *r, struct write *w, const struct json *old)
 {
-    struct apply_request rq = {.res = w->res, .sub = w->manager_sub, .manager = r->options.field_manager,
-                               .now = loop_wall(r->api->loop)};
+    struct apply_request rq = {
+        .res = w->res, .sub = w->manager_sub, .manager = r->options.field_manager, .now = loop_wall(r->api->loop)};
     if (!rq.manager.n) { /* without fieldManager: the User-Agent up to its first slash */
         struct slice agent = r->http ? http_request_header(r->http, "user-agent") : SLICE_NONE, rest;
         slice_cut(agent.n ? agent : SLICE("pintle"), '/', &rq.manager, &rest);
@@ -476,7 +483,8 @@ static int check_expected(struct api_request *r, struct write *w, const struct j
     else if (w->expected_uid.n && old && !slice_eq(meta_uid(old), w->expected_uid))
         set_conflict(r, w, st,
                      arena_printf(r->arena,
-                                  "Precondition failed: UID in precondition: %" SLICE_FMT ", UID in object meta: %" SLICE_FMT,
+                                  "Precondition failed: UID in precondition: %" SLICE_FMT
+                                  ", UID in object meta: %" SLICE_FMT,
                                   SLICE_ARG(w->expected_uid), SLICE_ARG(meta_uid(old))));
     else
         return 0;

@@ -1,7 +1,9 @@
 /* Changing stored objects: one way for create, update, patch, delete and the subresources that write.
  *
- * A write loads the stored object, computes the new one, prepares, admits and validates it, and proposes a transaction that
- * holds only if the stored object is still the one it was computed from. If another write came in between, it is computed
+ * A write loads the stored object, computes the new one, prepares, admits and validates it, and proposes a transaction
+ * that
+ * holds only if the stored object is still the one it was computed from. If another write came in between, it is
+ * computed
  * anew (unless the caller named a resourceVersion: then 409). An answer is the stored object. */
 #ifndef PINTLE_APISERVER_WRITE_H
 #define PINTLE_APISERVER_WRITE_H
@@ -15,19 +17,19 @@ struct write {
     /* Answers; NULL = with the item. created tells 201 from 200. */
     void (*reply)(struct api_request *r, struct write *w, const struct store_item *item, bool created);
     const struct resource *res;
-    struct slice ns, name;         /* name empty = from the object (create) */
-    struct slice sub;              /* the part that may change: "" or a subresource */
-    struct slice manager_sub;      /* subresource for managedFields */
+    struct slice ns, name;    /* name empty = from the object (create) */
+    struct slice sub;         /* the part that may change: "" or a subresource */
+    struct slice manager_sub; /* subresource for managedFields */
     bool may_create, must_create, dry_run, keep_managed_fields;
-    bool remove;                   /* compute: delete the object (obj is its last state) */
-    bool force_finalize;           /* compute: the object may vanish now that its finalizers are gone */
-    uint64_t expected;             /* resourceVersion the caller insists on, 0 = any */
+    bool remove;         /* compute: delete the object (obj is its last state) */
+    bool force_finalize; /* compute: the object may vanish now that its finalizers are gone */
+    uint64_t expected;   /* resourceVersion the caller insists on, 0 = any */
     struct slice expected_uid;
     unsigned tries;
-    bool generated_name;           /* metadata.name was made from generateName */
-    void *ctx;                     /* compute's own */
+    bool generated_name; /* metadata.name was made from generateName */
+    void *ctx;           /* compute's own */
     /* of the current try */
-    struct store_item *old;        /* reference */
+    struct store_item *old; /* reference */
     struct json *obj;
     struct buf value, attrs;
 };

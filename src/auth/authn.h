@@ -17,10 +17,10 @@
 struct sa_signer; /* auth/sa_token.h: the key that signs and verifies ServiceAccount tokens */
 
 struct authn_options {
-    const char *token_file;        /* CSV: token,user,uid,"group1,group2"; NULL = none. Read again when it changed. */
+    const char *token_file;         /* CSV: token,user,uid,"group1,group2"; NULL = none. Read again when it changed. */
     const struct sa_signer *signer; /* NULL = no ServiceAccount tokens */
-    const char *issuer;            /* expected iss */
-    const char *audience;          /* expected aud */
+    const char *issuer;             /* expected iss */
+    const char *audience;           /* expected aud */
     /* Whether the object a token is bound to still exists with this uid: kind "ServiceAccount", "Pod", "Secret", "Node". */
     bool (*bound_exists)(void *ctx, const char *kind, struct slice ns, struct slice name, struct slice uid);
     void *ctx;
@@ -31,11 +31,14 @@ struct authn;
 int authn_new(struct loop *l, const struct authn_options *o, struct authn **ret, char why[256]);
 void authn_free(struct authn *n);
 /* Sets where bound_exists asks; for owners that exist only after the authn. */
-void authn_set_bound(struct authn *n, bool (*bound_exists)(void *ctx, const char *kind, struct slice ns, struct slice name,
-                                                           struct slice uid), void *ctx);
+void authn_set_bound(struct authn *n,
+                     bool (*bound_exists)(void *ctx, const char *kind, struct slice ns, struct slice name,
+                                          struct slice uid),
+                     void *ctx);
 /* Fills *u (strings in a), or sets *st to 401. */
 void authn_http(struct authn *n, struct http_exchange *x, struct arena *a, struct user *u, struct status *st);
 /* One bearer token (for TokenReview). aud: required audience, or empty = ours. 0, or -EACCES with *why (static text). */
-int authn_token(struct authn *n, struct slice token, struct slice aud, struct arena *a, struct user *u, const char **why);
+int authn_token(struct authn *n, struct slice token, struct slice aud, struct arena *a, struct user *u,
+                const char **why);
 
 #endif

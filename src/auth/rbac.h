@@ -8,9 +8,9 @@
 
 /* What is asked. */
 struct access {
-    struct slice verb;          /* "get", "list" … */
+    struct slice verb;                           /* "get", "list" … */
     struct slice group, resource, sub, ns, name; /* sub: "log" of pods/log; ns empty = cluster-wide */
-    struct slice path;          /* non-resource requests; then resource is empty */
+    struct slice path;                           /* non-resource requests; then resource is empty */
 };
 
 struct rbac;
@@ -24,8 +24,8 @@ void rbac_set(struct rbac *r, struct slice kind, struct slice ns, struct slice n
 bool rbac_allows(const struct rbac *r, const struct user *u, const struct access *q, const char **why);
 /* Appends the rules that hold for u in ns, as JSON arrays resourceRules and nonResourceRules of a SelfSubjectRulesReview's
  * status. */
-void rbac_rules(const struct rbac *r, const struct user *u, struct slice ns, struct arena *a, struct json *resource_rules,
-                struct json *nonresource_rules);
+void rbac_rules(const struct rbac *r, const struct user *u, struct slice ns, struct arena *a,
+                struct json *resource_rules, struct json *nonresource_rules);
 /* Whether u already holds every rule of a role (escalation prevention); *missing names the first one it lacks. */
 bool rbac_covers(const struct rbac *r, const struct user *u, struct slice ns, const struct json *rules, struct arena *a,
                  const char **missing);

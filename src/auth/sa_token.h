@@ -19,12 +19,12 @@ struct sa_token_request {
     const char *issuer;
     const struct slice *audiences;
     size_t n_audiences;
-    struct slice ns, name, uid;                   /* the ServiceAccount */
-    struct slice pod_name, pod_uid;               /* bound to, or empty */
+    struct slice ns, name, uid;     /* the ServiceAccount */
+    struct slice pod_name, pod_uid; /* bound to, or empty */
     struct slice node_name, node_uid;
     struct slice secret_name, secret_uid;
-    int64_t now;                                  /* wall clock, nanoseconds */
-    int64_t seconds;                              /* lifetime */
+    int64_t now;     /* wall clock, nanoseconds */
+    int64_t seconds; /* lifetime */
 };
 
 /* Appends the token. 0 or negative errno. */

@@ -7,7 +7,7 @@
 enum { USER_GROUPS_MAX = 128 };
 
 struct user_extra {
-    struct slice key, value;    /* a key may come more than once */
+    struct slice key, value; /* a key may come more than once */
 };
 
 struct user {
@@ -18,7 +18,7 @@ struct user {
     const struct user_extra *extra;
     size_t n_extra;
     bool anonymous;
-    bool forwarded;             /* another replica vouches for it (request headers over mutual TLS) */
+    bool forwarded; /* another replica vouches for it (request headers over mutual TLS) */
 };
 
 bool user_in_group(const struct user *u, struct slice group);

@@ -13,16 +13,21 @@
 enum { STOP_GRACE_MS = 200 };
 
 struct options {
-    const char *node_name, *node_ip, *data_dir, *cert_dir, *runtime, *cgroup_parent, *pod_cidr, *service_cidr, *dns, *domain;
+    const char *node_name, *node_ip, *data_dir, *cert_dir, *runtime, *cgroup_parent, *pod_cidr, *service_cidr, *dns,
+        *domain;
     const char *cni_conf_dir, *labels, *listen, *log_level;
     struct option_list servers;
     int64_t max_pods;
     bool cleanup;
 };
 
-#define ROW(name, kind, member, value, help) {name, kind, offsetof(struct options, member), value, help}
+#define ROW(name, kind, member, value, help)                                                                           \
+    {                                                                                                                  \
+        name, kind, offsetof(struct options, member), value, help                                                      \
+    }
 static const struct option_row rows[] = {
-    ROW("server", OPTION_LIST, servers, "ADDR", "an API server's address, such as 10.0.0.1:6443; once for each replica"),
+    ROW("server", OPTION_LIST, servers, "ADDR",
+        "an API server's address, such as 10.0.0.1:6443; once for each replica"),
     ROW("node-name", OPTION_TEXT, node_name, "NAME", "this node's name"),
     ROW("node-ip", OPTION_TEXT, node_ip, "IP", "this node's address"),
     ROW("data-dir", OPTION_TEXT, data_dir, "DIR", "pods' directories and logs (/var/lib/pintle/agent)"),
@@ -33,7 +38,8 @@ static const struct option_row rows[] = {
     ROW("service-cidr", OPTION_TEXT, service_cidr, "CIDR", "addresses of Services (10.96.0.0/16)"),
     ROW("cluster-dns", OPTION_TEXT, dns, "IP", "name server of pods (the node's own)"),
     ROW("cluster-domain", OPTION_TEXT, domain, "NAME", "(cluster.local)"),
-    ROW("cni-conf-dir", OPTION_TEXT, cni_conf_dir, "DIR", "where the pod network's configuration is written; not given = leave it alone"),
+    ROW("cni-conf-dir", OPTION_TEXT, cni_conf_dir, "DIR",
+        "where the pod network's configuration is written; not given = leave it alone"),
     ROW("labels", OPTION_TEXT, labels, "K=V,K=V", "labels of the Node"),
     ROW("listen", OPTION_TEXT, listen, "ADDR", "where the API server reaches this agent (0.0.0.0:10250)"),
     ROW("max-pods", OPTION_NUMBER, max_pods, "N", "(110)"),
@@ -89,12 +95,24 @@ static int serve(const struct options *o, struct loop *l)
         return 1;
     }
     metrics_init(&metrics);
-    struct client *client = client_http_new(l, &(struct client_http_options){.servers = o->servers.at, .n_servers = o->servers.n,
-                                                                             .tls = client_tls, .user_agent = "kubelet/v1.36.4"});
-    struct agent_options a = {.node_name = o->node_name, .node_ip = o->node_ip, .data_dir = o->data_dir, .runtime_socket = o->runtime,
-                              .cgroup_parent = o->cgroup_parent, .pod_cidr = o->pod_cidr, .service_cidr = o->service_cidr,
-                              .cluster_dns = o->dns, .cluster_domain = o->domain, .cni_conf_dir = o->cni_conf_dir, .labels = o->labels,
-                              .listen = o->listen, .max_pods = o->max_pods, .tls = server_tls};
+    struct client *client = client_http_new(l, &(struct client_http_options){.servers = o->servers.at,
+                                                                             .n_servers = o->servers.n,
+                                                                             .tls = client_tls,
+                                                                             .user_agent = "kubelet/v1.36.4"});
+    struct agent_options a = {.node_name = o->node_name,
+                              .node_ip = o->node_ip,
+                              .data_dir = o->data_dir,
+                              .runtime_socket = o->runtime,
+                              .cgroup_parent = o->cgroup_parent,
+                              .pod_cidr = o->pod_cidr,
+                              .service_cidr = o->service_cidr,
+                              .cluster_dns = o->dns,
+                              .cluster_domain = o->domain,
+                              .cni_conf_dir = o->cni_conf_dir,
+                              .labels = o->labels,
+                              .listen = o->listen,
+                              .max_pods = o->max_pods,
+                              .tls = server_tls};
     if (agent_start(l, &a, client, &metrics, &agent, why)) {
         fprintf(stderr, "pintle agent: %s\n", why);
         return 1;
@@ -112,14 +130,23 @@ static int serve(const struct options *o, struct loop *l)
 
 static enum log_level level_of(const char *text)
 {
-    return !text ? LOG_INFO : !strcmp(text, "debug") ? LOG_DEBUG : !strcmp(text, "warn") ? LOG_WARN : !strcmp(text, "error") ? LOG_ERROR : LOG_INFO;
+    return !text                    ? LOG_INFO
+           : !strcmp(text, "debug") ? LOG_DEBUG
+           : !strcmp(text, "warn")  ? LOG_WARN
+           : !strcmp(text, "error") ? LOG_ERROR
+                                    : LOG_INFO;
 }
 
 static int run(int argc, char **argv, const struct command *c)
 {
-    struct options o = {.data_dir = "/var/lib/pintle/agent", .cert_dir = "/etc/pintle/pki", .listen = "0.0.0.0:10250",
-                        .runtime = "/run/containerd/containerd.sock", .cgroup_parent = "/pintle", .service_cidr = "10.96.0.0/16",
-                        .domain = "cluster.local", .max_pods = 110};
+    struct options o = {.data_dir = "/var/lib/pintle/agent",
+                        .cert_dir = "/etc/pintle/pki",
+                        .listen = "0.0.0.0:10250",
+                        .runtime = "/run/containerd/containerd.sock",
+                        .cgroup_parent = "/pintle",
+                        .service_cidr = "10.96.0.0/16",
+                        .domain = "cluster.local",
+                        .max_pods = 110};
     int rv = options_parse(c, argc, argv, &o, "/etc/pintle/agent.yaml", NULL, NULL);
     if (rv)
         return rv == 1 ? 0 : rv;
@@ -136,7 +163,10 @@ static int run(int argc, char **argv, const struct command *c)
 }
 
 const struct command command_agent = {
-    "agent", "Runs a node: pods, volumes, probes, Services.", "",
+    "agent",
+    "Runs a node: pods, volumes, probes, Services.",
+    "",
     "Needs root, a containerd to talk to, and a certificate made with `pintle cert issue --node`.\n"
     "Pods keep running when the agent ends; the next one goes on with them.",
-    rows, run};
+    rows,
+    run};

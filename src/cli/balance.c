@@ -1,5 +1,6 @@
 /* pintle balance: one local address for many replicas. Each connection goes to the first replica that accepts it, beginning
- * with the one that worked last; bytes pass unread, TLS stays end to end. For kubectl and other clients that know only one
+ * with the one that worked last; bytes pass unread, TLS stays end to end. For kubectl and other clients that know only
+ * one
  * server address. */
 #include <signal.h>
 #include <stdio.h>
@@ -26,7 +27,7 @@ struct balancer {
     struct balance_options o;
     struct loop *loop;
     struct listener *listener;
-    size_t last;         /* the replica that worked last */
+    size_t last; /* the replica that worked last */
     size_t connections;
 };
 
@@ -109,5 +110,4 @@ static int run(int argc, char **argv, const struct command *c)
     return 0; /* connections end with the process */
 }
 
-const struct command command_balance = {
-    "balance", "Offers many replicas at one local address.", "", NULL, rows, run};
+const struct command command_balance = {"balance", "Offers many replicas at one local address.", "", NULL, rows, run};

@@ -42,7 +42,8 @@ struct init_options {
 };
 
 static const struct option_row init_rows[] = {
-    {"dir", OPTION_TEXT, offsetof(struct init_options, dir), "DIR", "where ca.crt, ca.key and sa.key go (/etc/pintle/pki)"},
+    {"dir", OPTION_TEXT, offsetof(struct init_options, dir), "DIR",
+     "where ca.crt, ca.key and sa.key go (/etc/pintle/pki)"},
     {0},
 };
 
@@ -85,8 +86,9 @@ static int run_init(int argc, char **argv, const struct command *c)
 }
 
 const struct command command_cert_init = {
-    "cert init", "Makes a cluster's certificate authority and token key.", "",
-    "Run it once for a cluster, keep ca.key safe: who has it can become anybody.", init_rows, run_init};
+    "cert init", "Makes a cluster's certificate authority and token key.",
+    "",          "Run it once for a cluster, keep ca.key safe: who has it can become anybody.",
+    init_rows,   run_init};
 
 /* ---- cert issue ---- */
 
@@ -98,13 +100,19 @@ struct issue_options {
 };
 
 static const struct option_row issue_rows[] = {
-    {"ca-dir", OPTION_TEXT, offsetof(struct issue_options, ca_dir), "DIR", "where cert init put the authority (/etc/pintle/pki)"},
+    {"ca-dir", OPTION_TEXT, offsetof(struct issue_options, ca_dir), "DIR",
+     "where cert init put the authority (/etc/pintle/pki)"},
     {"dir", OPTION_TEXT, offsetof(struct issue_options, dir), "DIR", "where the certificate goes"},
-    {"name", OPTION_TEXT, offsetof(struct issue_options, name), "NAME", "member id of a server, name of a node, or name of a user"},
-    {"server", OPTION_FLAG, offsetof(struct issue_options, server), "", "a replica's certificate: server.crt, server.key, with ca.crt and sa.key beside it"},
-    {"node", OPTION_FLAG, offsetof(struct issue_options, node), "", "a node's certificate: node.crt, node.key, with ca.crt beside it"},
-    {"ip", OPTION_LIST, offsetof(struct issue_options, ips), "IP", "address the certificate is valid for; may come more than once"},
-    {"dns", OPTION_LIST, offsetof(struct issue_options, dns), "NAME", "DNS name it is valid for; may come more than once"},
+    {"name", OPTION_TEXT, offsetof(struct issue_options, name), "NAME",
+     "member id of a server, name of a node, or name of a user"},
+    {"server", OPTION_FLAG, offsetof(struct issue_options, server), "",
+     "a replica's certificate: server.crt, server.key, with ca.crt and sa.key beside it"},
+    {"node", OPTION_FLAG, offsetof(struct issue_options, node), "",
+     "a node's certificate: node.crt, node.key, with ca.crt beside it"},
+    {"ip", OPTION_LIST, offsetof(struct issue_options, ips), "IP",
+     "address the certificate is valid for; may come more than once"},
+    {"dns", OPTION_LIST, offsetof(struct issue_options, dns), "NAME",
+     "DNS name it is valid for; may come more than once"},
     {"group", OPTION_LIST, offsetof(struct issue_options, orgs), "GROUP", "a user's group, e.g. system:masters"},
     {"days", OPTION_NUMBER, offsetof(struct issue_options, days), "N", "validity (365)"},
     {0},
@@ -161,8 +169,16 @@ static int issue(struct loop *l, struct issue_options *o)
     snprintf(cert, sizeof cert, "%s/%s.crt", o->dir, base);
     snprintf(key, sizeof key, "%s/%s.key", o->dir, base);
     make_dirs(fs, o->dir);
-    struct pki_request q = {.common_name = common_name, .orgs = o->orgs.at, .n_orgs = o->orgs.n, .dns = o->dns.at, .n_dns = o->dns.n,
-                            .ips = o->ips.at, .n_ips = o->ips.n, .server = o->server || o->node, .client = true, .days = (unsigned)o->days};
+    struct pki_request q = {.common_name = common_name,
+                            .orgs = o->orgs.at,
+                            .n_orgs = o->orgs.n,
+                            .dns = o->dns.at,
+                            .n_dns = o->dns.n,
+                            .ips = o->ips.at,
+                            .n_ips = o->ips.n,
+                            .server = o->server || o->node,
+                            .client = true,
+                            .days = (unsigned)o->days};
     int rv = pki_pair_load(fs, ca_cert, ca_key, &ca);
     if (!rv)
         rv = pki_issue(ca, &q, loop_wall(l), &pair);
@@ -193,8 +209,8 @@ static int run_issue(int argc, char **argv, const struct command *c)
     return rv ? fail("the certificate was not made", rv) : 0;
 }
 
-const struct command command_cert_issue = {
-    "cert issue", "Certifies a server, a node or a user.", "", NULL, issue_rows, run_issue};
+const struct command command_cert_issue = {"cert issue", "Certifies a server, a node or a user.", "", NULL, issue_rows,
+                                           run_issue};
 
 /* ---- kubeconfig ---- */
 
@@ -206,11 +222,13 @@ struct kubeconfig_options {
 static const struct option_row kubeconfig_rows[] = {
     {"cert-dir", OPTION_TEXT, offsetof(struct kubeconfig_options, cert_dir), "DIR", "ca.crt, USER.crt and USER.key"},
     {"user", OPTION_TEXT, offsetof(struct kubeconfig_options, user), "NAME", "whose certificate (admin)"},
-    {"context", OPTION_LIST, offsetof(struct kubeconfig_options, contexts), "NAME=URL", "a context and the server it uses; the first one is current"},
+    {"context", OPTION_LIST, offsetof(struct kubeconfig_options, contexts), "NAME=URL",
+     "a context and the server it uses; the first one is current"},
     {0},
 };
 
-static int add_file(struct fs *fs, struct buf *out, const char *label, const char *dir, const char *base, const char *ending)
+static int add_file(struct fs *fs, struct buf *out, const char *label, const char *dir, const char *base,
+                    const char *ending)
 {
     char path[PATH_MAX_LEN];
     struct buf text = BUF_INIT(PKI_PEM_MAX);
@@ -232,14 +250,15 @@ static int write_kubeconfig(struct fs *fs, const struct kubeconfig_options *o, s
     buf_add_str(out, "apiVersion: v1\nkind: Config\nclusters:\n");
     for (size_t i = 0; i < o->contexts.n && !rv; i++) {
         slice_cut(slice_str(o->contexts.at[i]), '=', &name, &url);
-        buf_printf(out, "- name: %" SLICE_FMT "\n  cluster:\n    server: %" SLICE_FMT "\n", SLICE_ARG(name), SLICE_ARG(url));
+        buf_printf(out, "- name: %" SLICE_FMT "\n  cluster:\n    server: %" SLICE_FMT "\n", SLICE_ARG(name),
+                   SLICE_ARG(url));
         rv = add_file(fs, out, "    certificate-authority-data", o->cert_dir, "ca", ".crt");
     }
     buf_add_str(out, "contexts:\n");
     for (size_t i = 0; i < o->contexts.n; i++) {
         slice_cut(slice_str(o->contexts.at[i]), '=', &name, &url);
-        buf_printf(out, "- name: %" SLICE_FMT "\n  context:\n    cluster: %" SLICE_FMT "\n    user: %s\n", SLICE_ARG(name),
-                   SLICE_ARG(name), o->user);
+        buf_printf(out, "- name: %" SLICE_FMT "\n  context:\n    cluster: %" SLICE_FMT "\n    user: %s\n",
+                   SLICE_ARG(name), SLICE_ARG(name), o->user);
     }
     slice_cut(slice_str(o->contexts.at[0]), '=', &name, &url);
     buf_printf(out, "current-context: %" SLICE_FMT "\nusers:\n- name: %s\n  user:\n", SLICE_ARG(name), o->user);
@@ -270,5 +289,5 @@ static int run_kubeconfig(int argc, char **argv, const struct command *c)
     return rv ? 1 : 0;
 }
 
-const struct command command_kubeconfig = {
-    "kubeconfig", "Prints a kubeconfig for kubectl.", "", NULL, kubeconfig_rows, run_kubeconfig};
+const struct command command_kubeconfig = {"kubeconfig",  "Prints a kubeconfig for kubectl.", "", NULL, kubeconfig_rows,
+                                           run_kubeconfig};

@@ -80,7 +80,8 @@ static int set_from_file(const struct command *c, void *target, const struct jso
     const struct option_row *o = find(c, m->key);
     int rv = 0;
     if (!o) {
-        fprintf(stderr, "pintle: %s: unknown option \"%" SLICE_FMT "\"; see pintle %s --help\n", file, SLICE_ARG(m->key), c->name);
+        fprintf(stderr, "pintle: %s: unknown option \"%" SLICE_FMT "\"; see pintle %s --help\n", file,
+                SLICE_ARG(m->key), c->name);
         return 2;
     }
     if (!json_is(m, JSON_ARRAY))
@@ -155,7 +156,8 @@ static int from_line(const struct command *c, int argc, char **argv, void *targe
         const struct option_row *o = find(c, name);
         bool config = slice_eq_str(name, "config");
         if (!o && !config) {
-            fprintf(stderr, "pintle %s: unknown option --%" SLICE_FMT "; see pintle %s --help\n", c->name, SLICE_ARG(name), c->name);
+            fprintf(stderr, "pintle %s: unknown option --%" SLICE_FMT "; see pintle %s --help\n", c->name,
+                    SLICE_ARG(name), c->name);
             return 2;
         }
         const char *given = inline_value ? (value.p ? value.p : "") : o && o->kind == OPTION_FLAG ? "true" : NULL;
@@ -172,8 +174,8 @@ static int from_line(const struct command *c, int argc, char **argv, void *targe
     return 0;
 }
 
-int options_parse(const struct command *c, int argc, char **argv, void *target, const char *config_default, char ***ret_rest,
-                  int *ret_n_rest)
+int options_parse(const struct command *c, int argc, char **argv, void *target, const char *config_default,
+                  char ***ret_rest, int *ret_n_rest)
 {
     const char *file = config_argument(argc, argv);
     char **rest = mem_alloc(sizeof *rest * ((size_t)argc + 1));

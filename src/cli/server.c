@@ -25,10 +25,14 @@ struct server_options {
     int64_t election_ms, heartbeat_ms, snapshot_every;
 };
 
-#define ROW(name, kind, member, value, help) {name, kind, offsetof(struct server_options, member), value, help}
+#define ROW(name, kind, member, value, help)                                                                           \
+    {                                                                                                                  \
+        name, kind, offsetof(struct server_options, member), value, help                                               \
+    }
 static const struct option_row rows[] = {
     ROW("id", OPTION_NUMBER, id, "N", "this replica's member id (1, 2, 3 …)"),
-    ROW("member", OPTION_LIST, members, "ID=PEER,API", "a member's peer and API addresses, once for each, e.g. 1=10.0.0.1:7443,10.0.0.1:6443"),
+    ROW("member", OPTION_LIST, members, "ID=PEER,API",
+        "a member's peer and API addresses, once for each, e.g. 1=10.0.0.1:7443,10.0.0.1:6443"),
     ROW("listen", OPTION_TEXT, listen, "ADDR", "where the API is served (0.0.0.0:6443)"),
     ROW("peer-listen", OPTION_TEXT, peer_listen, "ADDR", "where other replicas connect (0.0.0.0:7443)"),
     ROW("data-dir", OPTION_TEXT, data_dir, "DIR", "log, snapshots, identity (/var/lib/pintle)"),
@@ -71,10 +75,12 @@ static int parse_member(struct server *s, const char *text)
 {
     struct slice id, rest, peer, api;
     uint64_t number;
-    if (s->n_members == RAFT_MEMBERS_MAX || !slice_cut(slice_str(text), '=', &id, &rest) || !slice_to_u64(id, &number) ||
-        !number || !slice_cut(rest, ',', &peer, &api) || peer.n >= RAFT_ADDR_MAX || api.n >= RAFT_ADDR_MAX || !api.n) {
-        fprintf(stderr, "pintle server: --member %s: want ID=PEER,API such as 1=10.0.0.1:7443,10.0.0.1:6443, at most %d\n", text,
-                RAFT_MEMBERS_MAX);
+    if (s->n_members == RAFT_MEMBERS_MAX || !slice_cut(slice_str(text), '=', &id, &rest) ||
+        !slice_to_u64(id, &number) || !number || !slice_cut(rest, ',', &peer, &api) || peer.n >= RAFT_ADDR_MAX ||
+        api.n >= RAFT_ADDR_MAX || !api.n) {
+        fprintf(stderr,
+                "pintle server: --member %s: want ID=PEER,API such as 1=10.0.0.1:7443,10.0.0.1:6443, at most %d\n",
+                text, RAFT_MEMBERS_MAX);
         return 2;
     }
     struct raft_member *m = &s->members[s->n_members];
@@ -143,8 +149,11 @@ static int load_file(struct loop *l, const char *path, struct buf *out)
 static int load_security(struct server *s, char why[256])
 {
     const char *dir = s->o.cert_dir, *ca = in_dir(dir, "ca.crt");
-    struct tls_options serving = {.cert_file = in_dir(dir, "server.crt"), .key_file = in_dir(dir, "server.key"), .ca_file = ca,
-                                  .verify_client = true, .h2 = true};
+    struct tls_options serving = {.cert_file = in_dir(dir, "server.crt"),
+                                  .key_file = in_dir(dir, "server.key"),
+                                  .ca_file = ca,
+                                  .verify_client = true,
+                                  .h2 = true};
     struct tls_options peers = serving, outgoing = serving;
     peers.require_client = peers.tls13_only = true;
     peers.h2 = false;
@@ -247,15 +256,25 @@ static int assemble(struct server *s, char why[256])
     if (!rv)
         rv = open_replica(s, why);
     if (!rv)
-        rv = authn_new(s->loop, &(struct authn_options){.token_file = s->o.token_file, .signer = s->signer, .issuer = issuer, .audience = issuer},
+        rv = authn_new(s->loop,
+                       &(struct authn_options){
+                           .token_file = s->o.token_file, .signer = s->signer, .issuer = issuer, .audience = issuer},
                        &s->authn, why);
     if (rv)
         return rv;
-    s->api = api_new(s->loop, &(struct api_options){.replica = s->replica, .metrics = &s->metrics, .authn = s->authn, .tls = s->tls,
-                                                    .peer_tls = s->client_tls, .id = (uint64_t)s->o.id, .members = s->api_members,
-                                                    .n_members = s->n_members, .service_cidr = s->o.service_cidr,
-                                                    .service_account_issuer = issuer, .signer = s->signer,
-                                                    .ca_pem = buf_slice(&s->ca_pem), .authorize = true});
+    s->api = api_new(s->loop, &(struct api_options){.replica = s->replica,
+                                                    .metrics = &s->metrics,
+                                                    .authn = s->authn,
+                                                    .tls = s->tls,
+                                                    .peer_tls = s->client_tls,
+                                                    .id = (uint64_t)s->o.id,
+                                                    .members = s->api_members,
+                                                    .n_members = s->n_members,
+                                                    .service_cidr = s->o.service_cidr,
+                                                    .service_account_issuer = issuer,
+                                                    .signer = s->signer,
+                                                    .ca_pem = buf_slice(&s->ca_pem),
+                                                    .authorize = true});
     authn_set_bound(s->authn, bound_exists, s->api);
     s->controller_client = client_local_new(s->api, "system:kube-controller-manager");
     s->scheduler_client = client_local_new(s->api, "system:kube-scheduler");
@@ -301,7 +320,10 @@ static int run(int argc, char **argv, const struct command *c)
     static struct server server;
     struct server *s = &server;
     char why[256] = "", name[32];
-    *s = (struct server){.o = {.id = 1, .data_dir = "/var/lib/pintle", .cert_dir = "/etc/pintle/pki", .listen = "0.0.0.0:6443",
+    *s = (struct server){.o = {.id = 1,
+                               .data_dir = "/var/lib/pintle",
+                               .cert_dir = "/etc/pintle/pki",
+                               .listen = "0.0.0.0:6443",
                                .peer_listen = "0.0.0.0:7443"}};
     int rv = options_parse(c, argc, argv, &s->o, "/etc/pintle/server.yaml", NULL, NULL);
     if (!rv)
@@ -321,15 +343,19 @@ static int run(int argc, char **argv, const struct command *c)
         return 1;
     }
     loop_on_signal(s->loop, on_signal, s);
-    log_info(loop_log(s->loop), "server", "serving listen=%s peers=%s data=%s", s->o.listen, s->o.peer_listen, s->o.data_dir);
+    log_info(loop_log(s->loop), "server", "serving listen=%s peers=%s data=%s", s->o.listen, s->o.peer_listen,
+             s->o.data_dir);
     loop_run(s->loop);
     disassemble(s);
     loop_free(s->loop);
     return s->exit_status;
 }
 
-const struct command command_server = {
-    "server", "Runs one replica of the control plane.", "",
-    "Three or more replicas with the same --member list form a cluster; each needs its own --id, --data-dir and certificate.\n"
-    "SIGTERM hands leadership over and ends open watches before it exits.",
-    rows, run};
+const struct command command_server = {"server",
+                                       "Runs one replica of the control plane.",
+                                       "",
+                                       "Three or more replicas with the same --member list form a cluster; each needs "
+                                       "its own --id, --data-dir and certificate.\n"
+                                       "SIGTERM hands leadership over and ends open watches before it exits.",
+                                       rows,
+                                       run};

@@ -18,7 +18,8 @@ struct status_options {
 
 static const struct option_row rows[] = {
     {"server", OPTION_LIST, offsetof(struct status_options, servers), "ADDR", "a replica's API address; once for each"},
-    {"cert-dir", OPTION_TEXT, offsetof(struct status_options, cert_dir), "DIR", "ca.crt, USER.crt, USER.key (/etc/pintle/pki)"},
+    {"cert-dir", OPTION_TEXT, offsetof(struct status_options, cert_dir), "DIR",
+     "ca.crt, USER.crt, USER.key (/etc/pintle/pki)"},
     {"user", OPTION_TEXT, offsetof(struct status_options, user), "NAME", "whose certificate (admin)"},
     {"output", OPTION_TEXT, offsetof(struct status_options, output), "json", "print JSON"},
     {0},
@@ -71,9 +72,11 @@ static void print_json(const struct asked *q, size_t n)
 {
     printf("{\"replicas\":[");
     for (size_t i = 0; i < n; i++)
-        printf("%s{\"address\":\"%s\",\"reachable\":%s,\"leader\":%s,\"term\":%.0f,\"commitIndex\":%.0f,\"appliedIndex\":%.0f,"
+        printf("%s{\"address\":\"%s\",\"reachable\":%s,\"leader\":%s,\"term\":%.0f,\"commitIndex\":%.0f,"
+               "\"appliedIndex\":%.0f,"
                "\"revision\":%.0f}",
-               i ? "," : "", q[i].address, q[i].err ? "false" : "true", value_of(&q[i], "pintle_raft_is_leader", 0) > 0 ? "true" : "false",
+               i ? "," : "", q[i].address, q[i].err ? "false" : "true",
+               value_of(&q[i], "pintle_raft_is_leader", 0) > 0 ? "true" : "false",
                value_of(&q[i], "pintle_raft_term", 0), value_of(&q[i], "pintle_raft_commit_index", 0),
                value_of(&q[i], "pintle_raft_applied_index", 0), value_of(&q[i], "pintle_store_revision", 0));
     printf("]}\n");
@@ -93,12 +96,14 @@ static int print_table(const struct asked *q, size_t n)
         if (!ok)
             printf("%-24s %-10s %s\n", q[i].address, "down", advice(&q[i]));
         else
-            printf("%-24s %-10s %6.0f %12.0f %10.0f\n", q[i].address, value_of(&q[i], "pintle_raft_is_leader", 0) > 0 ? "leader" : "follower",
+            printf("%-24s %-10s %6.0f %12.0f %10.0f\n", q[i].address,
+                   value_of(&q[i], "pintle_raft_is_leader", 0) > 0 ? "leader" : "follower",
                    value_of(&q[i], "pintle_raft_term", 0), value_of(&q[i], "pintle_store_revision", 0),
                    newest - value_of(&q[i], "pintle_raft_applied_index", 0));
     }
     if (up * 2 <= n)
-        printf("\nNo quorum: %zu of %zu replicas answer, %zu are needed for writes. Start the others.\n", up, n, n / 2 + 1);
+        printf("\nNo quorum: %zu of %zu replicas answer, %zu are needed for writes. Start the others.\n", up, n,
+               n / 2 + 1);
     return up * 2 > n ? 0 : 1;
 }
 
@@ -107,10 +112,15 @@ static int ask_all(struct loop *l, const struct status_options *o, struct tls_co
     struct asked *q = mem_zalloc(o->servers.n * sizeof *q);
     size_t pending = o->servers.n;
     for (size_t i = 0; i < o->servers.n; i++) {
-        q[i] = (struct asked){.loop = l, .pending = &pending, .address = o->servers.at[i], .body = BUF_INIT(STATUS_BODY_MAX)};
+        q[i] = (struct asked){
+            .loop = l, .pending = &pending, .address = o->servers.at[i], .body = BUF_INIT(STATUS_BODY_MAX)};
         q[i].client = http_client_new(l, &(struct http_client_options){.addr = q[i].address, .tls = tls});
-        http_call(q[i].client, &(struct http_call_options){.method = "GET", .path = "/metrics", .timeout_ms = STATUS_TIMEOUT_MS,
-                                                           .on_data = on_data, .on_done = on_done, .ctx = &q[i]});
+        http_call(q[i].client, &(struct http_call_options){.method = "GET",
+                                                           .path = "/metrics",
+                                                           .timeout_ms = STATUS_TIMEOUT_MS,
+                                                           .on_data = on_data,
+                                                           .on_done = on_done,
+                                                           .ctx = &q[i]});
     }
     loop_run(l);
     int rv = 0;
@@ -155,5 +165,4 @@ static int run(int argc, char **argv, const struct command *c)
     return rv;
 }
 
-const struct command command_status = {
-    "status", "Shows who leads and who lags.", "", NULL, rows, run};
+const struct command command_status = {"status", "Shows who leads and who lags.", "", NULL, rows, run};

@@ -57,5 +57,6 @@ static int run_completion(int argc, char **argv, const struct command *c)
     return 0;
 }
 
-const struct command command_completion = {
-    "completion", "Prints a shell completion script.", "bash", "Use it with: source <(pintle completion bash)", no_rows, run_completion};
+const struct command command_completion = {"completion", "Prints a shell completion script.",
+                                           "bash",       "Use it with: source <(pintle completion bash)",
+                                           no_rows,      run_completion};

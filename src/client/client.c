@@ -16,7 +16,8 @@ struct loop *client_loop(const struct client *c)
     return c->loop;
 }
 
-struct informer *informer_new(struct client *c, const struct informer_options *o, const struct informer_handler *h, void *ctx)
+struct informer *informer_new(struct client *c, const struct informer_options *o, const struct informer_handler *h,
+                              void *ctx)
 {
     return c->ops->informer_new(c, o, h, ctx);
 }
@@ -37,8 +38,8 @@ bool informer_get(const struct informer *i, struct slice key, struct client_obje
     return i->ops->get(i, key, ret);
 }
 
-void informer_each(const struct informer *i, struct slice prefix, bool (*each)(void *ctx, const struct client_object *o),
-                   void *ctx)
+void informer_each(const struct informer *i, struct slice prefix,
+                   bool (*each)(void *ctx, const struct client_object *o), void *ctx)
 {
     i->ops->each(i, prefix, each, ctx);
 }

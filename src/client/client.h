@@ -1,7 +1,8 @@
 /* How controllers, scheduler and agent see a cluster: one interface with two backends, in-process on the leader
  * (client_local.h) and HTTPS against any Kubernetes API server (client_http.h).
  *
- * Writing: client_do sends one request; its done runs exactly once, unless cancelled. Requests are not repeated here: the
+ * Writing: client_do sends one request; its done runs exactly once, unless cancelled. Requests are not repeated here:
+ * the
  * caller's work queue does that, with a fresh look at the state.
  * Reading: an informer keeps a resource's objects at hand and tells of every change once and in order per object. After
  * on_synced the cache is complete; from then on it follows. An informer that loses its place lists again and reports
@@ -25,18 +26,18 @@ enum client_patch { CLIENT_MERGE_PATCH, CLIENT_JSON_PATCH, CLIENT_STRATEGIC_PATC
 struct client_request {
     enum client_verb verb;
     const struct resource *res;
-    struct slice ns, name;          /* ns empty for cluster-scoped resources and lists over all */
-    const char *sub;                /* subresource such as "status", or NULL */
-    enum client_patch patch;        /* with CLIENT_PATCH */
-    const struct json *body;        /* object, patch or DeleteOptions; encoded before client_do returns; NULL = none */
-    const char *query;              /* further options such as "fieldManager=x", already encoded; or NULL */
-    unsigned timeout_ms;            /* 0 = 30,000 */
+    struct slice ns, name;   /* ns empty for cluster-scoped resources and lists over all */
+    const char *sub;         /* subresource such as "status", or NULL */
+    enum client_patch patch; /* with CLIENT_PATCH */
+    const struct json *body; /* object, patch or DeleteOptions; encoded before client_do returns; NULL = none */
+    const char *query;       /* further options such as "fieldManager=x", already encoded; or NULL */
+    unsigned timeout_ms;     /* 0 = 30,000 */
 };
 
 struct client_reply {
-    int err;                        /* 0, or negative errno when no answer came (-ETIMEDOUT: unknown whether it took effect) */
-    int code;                       /* HTTP status */
-    struct slice body;              /* JSON: the object, or a Status when code ≥ 400; valid during done */
+    int err;           /* 0, or negative errno when no answer came (-ETIMEDOUT: unknown whether it took effect) */
+    int code;          /* HTTP status */
+    struct slice body; /* JSON: the object, or a Status when code ≥ 400; valid during done */
 };
 
 struct client_call;
@@ -52,9 +53,9 @@ struct loop *client_loop(const struct client *c);
 
 /* One cached object; valid until control returns to the loop. */
 struct client_object {
-    struct slice key;               /* "namespace/name" or "name" */
-    struct slice json;              /* the complete object */
-    uint64_t revision;              /* resourceVersion, 0 when it is no number */
+    struct slice key;  /* "namespace/name" or "name" */
+    struct slice json; /* the complete object */
+    uint64_t revision; /* resourceVersion, 0 when it is no number */
 };
 
 struct informer_handler {
@@ -66,14 +67,15 @@ struct informer_handler {
 
 struct informer_options {
     const struct resource *res;
-    const char *ns;                 /* NULL = all namespaces */
-    const char *label_selector;     /* NULL = all */
-    const char *field_selector;     /* such as "spec.nodeName=node-1", NULL = all */
+    const char *ns;             /* NULL = all namespaces */
+    const char *label_selector; /* NULL = all */
+    const char *field_selector; /* such as "spec.nodeName=node-1", NULL = all */
 };
 
 struct informer;
 
-struct informer *informer_new(struct client *c, const struct informer_options *o, const struct informer_handler *h, void *ctx);
+struct informer *informer_new(struct client *c, const struct informer_options *o, const struct informer_handler *h,
+                              void *ctx);
 /* No callback runs after this. NULL is fine. */
 void informer_free(struct informer *i);
 bool informer_synced(const struct informer *i);
@@ -81,8 +83,8 @@ bool informer_synced(const struct informer *i);
 bool informer_get(const struct informer *i, struct slice key, struct client_object *ret);
 /* Calls each for the objects in key order whose key starts with prefix ("ns/" for one namespace, "" for all), until it
  * returns false. */
-void informer_each(const struct informer *i, struct slice prefix, bool (*each)(void *ctx, const struct client_object *o),
-                   void *ctx);
+void informer_each(const struct informer *i, struct slice prefix,
+                   bool (*each)(void *ctx, const struct client_object *o), void *ctx);
 size_t informer_count(const struct informer *i);
 /* Everything up to this revision has been told. */
 uint64_t informer_revision(const struct informer *i);
@@ -93,8 +95,8 @@ struct client_ops {
     struct client_call *(*call)(struct client *c, const struct client_request *req,
                                 void (*done)(void *ctx, const struct client_reply *reply), void *ctx);
     void (*cancel)(struct client *c, struct client_call *call);
-    struct informer *(*informer_new)(struct client *c, const struct informer_options *o, const struct informer_handler *h,
-                                     void *ctx);
+    struct informer *(*informer_new)(struct client *c, const struct informer_options *o,
+                                     const struct informer_handler *h, void *ctx);
 };
 struct client {
     const struct client_ops *ops;

@@ -19,8 +19,8 @@ struct events {
     char *component, *host;
     struct seen ring[EVENTS_REMEMBERED];
     size_t next;
-    struct map by_hash;   /* hash → struct seen */
-    struct map buckets;   /* object uid → struct bucket */
+    struct map by_hash; /* hash → struct seen */
+    struct map buckets; /* object uid → struct bucket */
     struct list calls;
 };
 
@@ -147,14 +147,15 @@ static const struct resource *event_resource(void)
 static void create_event(struct events *e, struct arena *a, struct seen *s, const struct json *obj, struct json *event)
 {
     struct slice ns = meta_namespace(obj);
-    snprintf(s->name, sizeof s->name, "%.*s.%016lx", meta_name(obj).n > 230 ? 230 : (int)meta_name(obj).n, meta_name(obj).p,
-             s->hash ^ loop_random_below(e->client->loop, UINT64_MAX));
+    snprintf(s->name, sizeof s->name, "%.*s.%016lx", meta_name(obj).n > 230 ? 230 : (int)meta_name(obj).n,
+             meta_name(obj).p, s->hash ^ loop_random_below(e->client->loop, UINT64_MAX));
     s->count = 1;
     struct json *meta = json_new_object(a);
     json_set_str(a, meta, "name", json_new_str(a, s->name));
     json_set_str(a, meta, "namespace", json_new_string(a, ns.n ? ns : SLICE("default")));
     json_set_first(a, event, "metadata", meta);
-    send(e, &(struct client_request){.verb = CLIENT_CREATE, .res = event_resource(), .ns = ns.n ? ns : SLICE("default"), .body = event});
+    send(e, &(struct client_request){
+                .verb = CLIENT_CREATE, .res = event_resource(), .ns = ns.n ? ns : SLICE("default"), .body = event});
 }
 
 void events_record(struct events *e, const struct json *obj, const char *component, const char *field, const char *type,
@@ -173,8 +174,12 @@ void events_record(struct events *e, const struct json *obj, const char *compone
     json_set_str(&a, event, "lastTimestamp", json_new_str(&a, now));
     if (s) {
         json_set_str(&a, event, "count", json_new_int(&a, ++s->count));
-        send(e, &(struct client_request){.verb = CLIENT_PATCH, .res = event_resource(), .ns = ns.n ? ns : SLICE("default"),
-                                         .name = slice_str(s->name), .patch = CLIENT_MERGE_PATCH, .body = event});
+        send(e, &(struct client_request){.verb = CLIENT_PATCH,
+                                         .res = event_resource(),
+                                         .ns = ns.n ? ns : SLICE("default"),
+                                         .name = slice_str(s->name),
+                                         .patch = CLIENT_MERGE_PATCH,
+                                         .body = event});
         arena_done(&a);
         return;
     }

@@ -1,7 +1,8 @@
 /* Recording Events: what happened to an object, for people (`kubectl describe`). Best effort: an event that cannot be
  * written is dropped.
  *
- * The same event (object, reason, message) again within EVENTS_REMEMBERED others only raises its count. Rate-limited per
+ * The same event (object, reason, message) again within EVENTS_REMEMBERED others only raises its count. Rate-limited
+ * per
  * object: EVENTS_BURST at once, then one every EVENTS_REFILL_S seconds. Thread: the client's loop. */
 #ifndef PINTLE_CLIENT_EVENTS_H
 #define PINTLE_CLIENT_EVENTS_H

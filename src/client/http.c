@@ -92,10 +92,15 @@ static void call_try(struct call *call)
     struct http_header headers[8];
     call->server = s->current;
     size_t n = client_headers(s, headers, content_type(call));
-    call->http = http_call(s->servers[call->server],
-                           &(struct http_call_options){.method = client_method(call->verb), .path = call->path.p, .headers = headers,
-                                                       .n_headers = n, .body = buf_slice(&call->body),
-                                                       .timeout_ms = call->timeout_ms, .on_data = on_data, .on_done = on_done, .ctx = call});
+    call->http = http_call(s->servers[call->server], &(struct http_call_options){.method = client_method(call->verb),
+                                                                                 .path = call->path.p,
+                                                                                 .headers = headers,
+                                                                                 .n_headers = n,
+                                                                                 .body = buf_slice(&call->body),
+                                                                                 .timeout_ms = call->timeout_ms,
+                                                                                 .on_data = on_data,
+                                                                                 .on_done = on_done,
+                                                                                 .ctx = call});
 }
 
 static struct client_call *start(struct client *c, const struct client_request *req,
@@ -138,7 +143,8 @@ struct client *client_http_new(struct loop *l, const struct client_http_options 
     s->base = (struct client){&http_ops, l};
     list_init(&s->calls);
     for (; s->n < o->n_servers && s->n < CLIENT_SERVERS_MAX; s->n++)
-        s->servers[s->n] = http_client_new(l, &(struct http_client_options){.addr = o->servers[s->n], .tls = o->tls, .h2 = true});
+        s->servers[s->n] =
+            http_client_new(l, &(struct http_client_options){.addr = o->servers[s->n], .tls = o->tls, .h2 = true});
     s->current = (size_t)loop_random_below(l, s->n);
     s->user_agent = mem_strndup(agent, strlen(agent));
     if (o->token) {

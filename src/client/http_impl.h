@@ -17,6 +17,7 @@ struct http_client_set {
 size_t client_headers(const struct http_client_set *s, struct http_header *out, const char *content_type);
 /* The server in use failed: take the next one, unless somebody did already. */
 void client_failed(struct http_client_set *s, size_t which);
-struct informer *client_http_informer(struct client *c, const struct informer_options *o, const struct informer_handler *h, void *ctx);
+struct informer *client_http_informer(struct client *c, const struct informer_options *o,
+                                      const struct informer_handler *h, void *ctx);
 
 #endif

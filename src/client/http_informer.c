@@ -11,7 +11,7 @@
 
 enum {
     LIST_MAX = 256 << 20,
-    EVENT_MAX = 8 << 20,      /* bytes of one watch event */
+    EVENT_MAX = 8 << 20, /* bytes of one watch event */
     EVENT_ARENA_MAX = 64 << 20,
     RETRY_MIN_MS = 100,
     RETRY_MAX_MS = 5000,
@@ -20,9 +20,9 @@ enum {
 };
 
 struct cached {
-    struct slice key, json;    /* owned */
+    struct slice key, json; /* owned */
     uint64_t revision;
-    bool seen;                 /* by the list at work */
+    bool seen; /* by the list at work */
 };
 
 struct http_informer {
@@ -31,8 +31,8 @@ struct http_informer {
     const struct resource *res;
     const struct informer_handler *handler;
     void *ctx;
-    char *ns, *query;          /* query: selectors, encoded, each behind '&' */
-    struct map objects;        /* key → struct cached */
+    char *ns, *query;   /* query: selectors, encoded, each behind '&' */
+    struct map objects; /* key → struct cached */
     struct http_call *call;
     size_t server;
     struct buf in;
@@ -189,7 +189,8 @@ static void on_list_done(void *ctx, int err, int code, const struct http_header 
         client_failed(i->set, i->server);
     if (err || code != 200 || take_list(i)) {
         if (!err && code != 200)
-            log_warn(loop_log(i->base.client->loop), "informer", "list refused resource=%s code=%d", i->res->plural, code);
+            log_warn(loop_log(i->base.client->loop), "informer", "list refused resource=%s code=%d", i->res->plural,
+                     code);
         buf_clear(&i->in);
         retry_later(i);
         return;
@@ -205,7 +206,8 @@ static void on_list_done(void *ctx, int err, int code, const struct http_header 
     watch_begin(i);
 }
 
-static void begin(struct http_informer *i, const char *query, unsigned timeout_ms, void (*on_data)(void *, struct slice),
+static void begin(struct http_informer *i, const char *query, unsigned timeout_ms,
+                  void (*on_data)(void *, struct slice),
                   void (*on_done)(void *, int, int, const struct http_header *, size_t, bool))
 {
     struct http_header headers[8];
@@ -215,10 +217,15 @@ static void begin(struct http_informer *i, const char *query, unsigned timeout_m
     size_t n = client_headers(i->set, headers, NULL);
     i->server = i->set->current;
     i->code = 0;
-    i->call = http_call(i->set->servers[i->server],
-                        &(struct http_call_options){.method = "GET", .path = path.p, .headers = headers, .n_headers = n,
-                                                    .timeout_ms = timeout_ms, .on_head = on_head, .on_data = on_data,
-                                                    .on_done = on_done, .ctx = i});
+    i->call = http_call(i->set->servers[i->server], &(struct http_call_options){.method = "GET",
+                                                                                .path = path.p,
+                                                                                .headers = headers,
+                                                                                .n_headers = n,
+                                                                                .timeout_ms = timeout_ms,
+                                                                                .on_head = on_head,
+                                                                                .on_data = on_data,
+                                                                                .on_done = on_done,
+                                                                                .ctx = i});
     buf_done(&path);
 }
 
@@ -305,8 +312,8 @@ static void watch_begin(struct http_informer *i)
     char query[256];
     buf_done(&i->in);
     buf_init(&i->in, EVENT_MAX);
-    snprintf(query, sizeof query, "watch=true&allowWatchBookmarks=true&timeoutSeconds=%d&resourceVersion=%lu", WATCH_SECONDS,
-             i->base.revision);
+    snprintf(query, sizeof query, "watch=true&allowWatchBookmarks=true&timeoutSeconds=%d&resourceVersion=%lu",
+             WATCH_SECONDS, i->base.revision);
     begin(i, query, 0, on_watch_data, on_watch_done);
 }
 
@@ -364,7 +371,8 @@ static size_t informer_http_count(const struct informer *base)
     return container_of(base, struct http_informer, base)->objects.n;
 }
 
-static const struct informer_ops http_informer_ops = {informer_http_free, informer_http_get, informer_http_each, informer_http_count};
+static const struct informer_ops http_informer_ops = {informer_http_free, informer_http_get, informer_http_each,
+                                                      informer_http_count};
 
 static void add_selector(struct buf *out, const char *name, const char *value)
 {
@@ -374,7 +382,8 @@ static void add_selector(struct buf *out, const char *name, const char *value)
     percent_encode(out, slice_str(value));
 }
 
-struct informer *client_http_informer(struct client *c, const struct informer_options *o, const struct informer_handler *h, void *ctx)
+struct informer *client_http_informer(struct client *c, const struct informer_options *o,
+                                      const struct informer_handler *h, void *ctx)
 {
     struct http_informer *i = mem_new(struct http_informer);
     struct buf query = BUF_INIT(4096);

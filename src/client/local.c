@@ -163,7 +163,8 @@ static void informer_local_each(const struct informer *base, struct slice prefix
     struct tree_iter it;
     bool more = true;
     tree_iter_init(&it, root, prefix.n ? prefix : i->prefix);
-    for (struct store_item *item; more && (item = tree_iter_next(&it)) && slice_starts(item_key(item), prefix) && wanted(i, item);) {
+    for (struct store_item *item;
+         more && (item = tree_iter_next(&it)) && slice_starts(item_key(item), prefix) && wanted(i, item);) {
         struct client_object o = object_of(item);
         more = each(ctx, &o);
     }

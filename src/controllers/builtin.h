@@ -8,7 +8,8 @@ void replicaset_reconcile(struct reconcile *r);
 void replicaset_map_pod(struct key_sink *sink, struct arena *a, const struct json *pod, const struct json *before);
 
 void deployment_reconcile(struct reconcile *r);
-void deployment_map_replicaset(struct key_sink *sink, struct arena *a, const struct json *rs, const struct json *before);
+void deployment_map_replicaset(struct key_sink *sink, struct arena *a, const struct json *rs,
+                               const struct json *before);
 void deployment_map_pod(struct key_sink *sink, struct arena *a, const struct json *pod, const struct json *before);
 
 void endpoints_reconcile(struct reconcile *r);
@@ -26,7 +27,8 @@ void gc_reconcile(struct reconcile *r);
 void gc_map(struct key_sink *sink, struct arena *a, const struct resource *res, const struct json *obj, bool gone);
 
 void nodelifecycle_reconcile(struct reconcile *r);
-void nodelifecycle_map_lease(struct key_sink *sink, struct arena *a, const struct json *lease, const struct json *before);
+void nodelifecycle_map_lease(struct key_sink *sink, struct arena *a, const struct json *lease,
+                             const struct json *before);
 void nodelifecycle_map_pod(struct key_sink *sink, struct arena *a, const struct json *pod, const struct json *before);
 void podgc_reconcile(struct reconcile *r);
 void podgc_map_node(struct key_sink *sink, struct arena *a, const struct json *node, const struct json *before);

@@ -11,8 +11,8 @@
 #include "object/intstr.h"
 #include "object/meta.h"
 
-#define REVISION "deployment.kubernetes.io/revision"
-#define DESIRED "deployment.kubernetes.io/desired-replicas"
+#define REVISION     "deployment.kubernetes.io/revision"
+#define DESIRED      "deployment.kubernetes.io/desired-replicas"
 #define MAX_REPLICAS "deployment.kubernetes.io/max-replicas"
 
 struct deploy {
@@ -164,8 +164,10 @@ static struct json *new_set(struct deploy *p, int64_t replicas, int64_t revision
     meta_set_label(a, rs, SLICE("pod-template-hash"), slice_str(hash));
     annotate(p, rs, revision);
     meta_set_controller(a, rs, p->d);
-    struct json *template = json_clone(a, json_path(p->d, "spec.template")), *selector = json_clone(a, json_path(p->d, "spec.selector"));
-    json_set_str(a, json_object_at(a, json_object_at(a, template, "metadata"), "labels"), "pod-template-hash", json_new_str(a, hash));
+    struct json *template = json_clone(a, json_path(p->d, "spec.template")),
+                *selector = json_clone(a, json_path(p->d, "spec.selector"));
+    json_set_str(a, json_object_at(a, json_object_at(a, template, "metadata"), "labels"), "pod-template-hash",
+                 json_new_str(a, hash));
     json_set_str(a, json_object_at(a, selector, "matchLabels"), "pod-template-hash", json_new_str(a, hash));
     json_set_str(a, spec, "replicas", json_new_int(a, replicas));
     if (json_path(p->d, "spec.minReadySeconds"))
@@ -267,7 +269,8 @@ static void copy_revision(struct deploy *p)
 static void scale_down_old(struct deploy *p)
 {
     int64_t min_available = p->replicas - p->max_unavailable;
-    int64_t new_unavailable = p->newest ? set_replicas(p->newest) - set_status(p->newest, "status.availableReplicas") : 0;
+    int64_t new_unavailable =
+        p->newest ? set_replicas(p->newest) - set_status(p->newest, "status.availableReplicas") : 0;
     int64_t budget = total(p, NULL) - min_available - new_unavailable;
     int64_t available = total(p, "status.availableReplicas") - min_available;
     for (size_t i = 0; i < p->n_sets && budget > 0; i++) {
@@ -375,7 +378,8 @@ static bool progressed(const struct deploy *p, const struct json *status)
             return true;
     /* Old pods going is progress too. */
     int64_t old_before = json_int(json_get_str(old, "replicas"), 0) - json_int(json_get_str(old, "updatedReplicas"), 0);
-    int64_t old_now = json_int(json_get_str(status, "replicas"), 0) - json_int(json_get_str(status, "updatedReplicas"), 0);
+    int64_t old_now =
+        json_int(json_get_str(status, "replicas"), 0) - json_int(json_get_str(status, "updatedReplicas"), 0);
     return old_now < old_before;
 }
 
@@ -390,14 +394,16 @@ static void set_progress(struct deploy *p, struct json *conditions, const struct
     bool was_complete = slice_eq_str(json_path_string(was, "reason"), "NewReplicaSetAvailable");
     if (json_bool(json_path(p->d, "spec.paused"), false)) {
         if (!was || !slice_eq_str(json_path_string(was, "reason"), "DeploymentPaused"))
-            condition_set(a, conditions, "Progressing", "Unknown", "DeploymentPaused", "Deployment is paused", p->r->now);
+            condition_set(a, conditions, "Progressing", "Unknown", "DeploymentPaused", "Deployment is paused",
+                          p->r->now);
     } else if (complete(p)) {
         condition_set(a, conditions, "Progressing", "True", "NewReplicaSetAvailable",
                       arena_printf(a, "%s has successfully progressed.", who), p->r->now);
     } else if (!was || progressed(p, status) || (was_complete && !p->newest) ||
                meta_generation(p->d) != json_int(json_path(p->d, "status.observedGeneration"), 0)) {
         condition_set(a, conditions, "Progressing", "True", p->newest ? "ReplicaSetUpdated" : "NewReplicaSetCreated",
-                      arena_printf(a, p->newest ? "%s is progressing." : "Created new replica set for %s", who), p->r->now);
+                      arena_printf(a, p->newest ? "%s is progressing." : "Created new replica set for %s", who),
+                      p->r->now);
         json_each (c, conditions) /* the deadline counts from the last progress */
             if (slice_eq_str(json_path_string(c, "type"), "Progressing")) {
                 char stamp[TIME_SEC_LEN + 1];
@@ -431,11 +437,11 @@ static void update_status(struct deploy *p)
     set_count(a, status, "availableReplicas", available);
     int64_t wanted = p->replicas > all ? p->replicas : all;
     set_count(a, status, "unavailableReplicas", wanted - available > 0 ? wanted - available : 0);
-    struct json *conditions = json_path(p->d, "status.conditions") ? json_clone(a, json_path(p->d, "status.conditions"))
-                                                                   : json_new_array(a);
+    struct json *conditions =
+        json_path(p->d, "status.conditions") ? json_clone(a, json_path(p->d, "status.conditions")) : json_new_array(a);
     if (available >= p->replicas - p->max_unavailable)
-        condition_set(a, conditions, "Available", "True", "MinimumReplicasAvailable", "Deployment has minimum availability.",
-                      p->r->now);
+        condition_set(a, conditions, "Available", "True", "MinimumReplicasAvailable",
+                      "Deployment has minimum availability.", p->r->now);
     else
         condition_set(a, conditions, "Available", "False", "MinimumReplicasUnavailable",
                       "Deployment does not have minimum availability.", p->r->now);

@@ -20,7 +20,8 @@ struct candidates {
 static bool selects(struct arena *a, const struct json *svc, const struct json *pod)
 {
     struct selector s;
-    return pod && !selector_from_map(a, json_path(svc, "spec.selector"), &s) && selector_matches_labels(&s, meta_labels(pod));
+    return pod && !selector_from_map(a, json_path(svc, "spec.selector"), &s) &&
+           selector_matches_labels(&s, meta_labels(pod));
 }
 
 static void match_service(void *ctx, const struct json *svc)
@@ -65,7 +66,8 @@ static int64_t target_port(const struct json *service_port, const struct json *p
 static bool has_address(const struct json *pod)
 {
     struct slice phase = json_path_string(pod, "status.phase");
-    return json_path_string(pod, "status.podIP").n && !slice_eq_str(phase, "Succeeded") && !slice_eq_str(phase, "Failed");
+    return json_path_string(pod, "status.podIP").n && !slice_eq_str(phase, "Succeeded") &&
+           !slice_eq_str(phase, "Failed");
 }
 
 static int by_name(const void *x, const void *y)
@@ -169,7 +171,9 @@ static void sync_endpoints(const struct members *m)
     json_each (l, meta_labels(m->svc))
         json_set(a, labels, l->key, json_clone(a, l));
     json_set_str(a, labels, "endpoints.kubernetes.io/managed-by", json_new_str(a, "endpoint-controller"));
-    if (there && (json_equal(json_get_str(there, "subsets"), wanted) || (!json_len(wanted) && !json_len(json_get_str(there, "subsets")))) &&
+    if (there &&
+        (json_equal(json_get_str(there, "subsets"), wanted) ||
+         (!json_len(wanted) && !json_len(json_get_str(there, "subsets")))) &&
         json_equal(meta_labels(there), labels))
         return;
     struct json *obj = there ? json_clone(a, there) : json_new_object(a);
@@ -247,7 +251,8 @@ static struct json *new_slice(const struct members *m)
 
 static bool is_ours(const struct json *s)
 {
-    return slice_eq_str(meta_label(s, SLICE("endpointslice.kubernetes.io/managed-by")), "endpointslice-controller.k8s.io");
+    return slice_eq_str(meta_label(s, SLICE("endpointslice.kubernetes.io/managed-by")),
+                        "endpointslice-controller.k8s.io");
 }
 
 /* Slices are filled in order of pod names; slice i of what there is becomes slice i of what is wanted. */
@@ -270,7 +275,8 @@ static void sync_slices(const struct members *m)
             ports = json_new_array(a);
         used += old != NULL;
         if (old && json_equal(json_get_str(old, "endpoints"), endpoints) &&
-            (json_equal(json_get_str(old, "ports"), ports) || (!json_len(ports) && !json_len(json_get_str(old, "ports")))))
+            (json_equal(json_get_str(old, "ports"), ports) ||
+             (!json_len(ports) && !json_len(json_get_str(old, "ports")))))
             continue;
         struct json *s = old ? json_clone(a, old) : new_slice(m);
         json_set_str(a, s, "endpoints", endpoints);
@@ -282,7 +288,8 @@ static void sync_slices(const struct members *m)
     } while (at < m->n);
     for (; there[used]; used++)
         if (is_ours(there[used]))
-            op_delete(m->r, "discovery.k8s.io", "endpointslices", m->r->ns, meta_name(there[used]), meta_uid(there[used]), NULL, -1);
+            op_delete(m->r, "discovery.k8s.io", "endpointslices", m->r->ns, meta_name(there[used]),
+                      meta_uid(there[used]), NULL, -1);
 }
 
 void endpoints_reconcile(struct reconcile *r)
@@ -295,7 +302,8 @@ void endpoints_reconcile(struct reconcile *r)
             op_delete(r, "", "endpoints", r->ns, r->name, meta_uid(endpoints), NULL, -1);
         return; /* slices go with their owner */
     }
-    if (!json_len(json_path(m.svc, "spec.selector")) || slice_eq_str(json_path_string(m.svc, "spec.type"), "ExternalName"))
+    if (!json_len(json_path(m.svc, "spec.selector")) ||
+        slice_eq_str(json_path_string(m.svc, "spec.type"), "ExternalName"))
         return; /* somebody else keeps the endpoints of a Service without selector */
     load_members(&m);
     sync_endpoints(&m);

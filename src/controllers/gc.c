@@ -39,10 +39,11 @@ static void add_id(void *ctx, struct slice id)
     key_add(ctx, id);
 }
 
-static void add_object(struct key_sink *sink, struct arena *a, const struct resource *res, struct slice ns, struct slice name)
+static void add_object(struct key_sink *sink, struct arena *a, const struct resource *res, struct slice ns,
+                       struct slice name)
 {
-    const char *id = arena_printf(a, "%s|%s|%" SLICE_FMT "%s%" SLICE_FMT, res->group, res->plural, SLICE_ARG(ns), ns.n ? "/" : "",
-                                  SLICE_ARG(name));
+    const char *id = arena_printf(a, "%s|%s|%" SLICE_FMT "%s%" SLICE_FMT, res->group, res->plural, SLICE_ARG(ns),
+                                  ns.n ? "/" : "", SLICE_ARG(name));
     key_add(sink, slice_str(id));
 }
 
@@ -72,8 +73,8 @@ void gc_map(struct key_sink *sink, struct arena *a, const struct resource *res, 
 
 struct dependents {
     struct reconcile *r;
-    struct slice uid;         /* of the owner */
-    size_t left;              /* that block (foreground) or still name it (orphan) */
+    struct slice uid; /* of the owner */
+    size_t left;      /* that block (foreground) or still name it (orphan) */
     bool orphaning;
 };
 
@@ -147,7 +148,8 @@ static enum owner_state owner_state(struct reconcile *r, const struct subject *s
     const struct resource *res = owner_resource(ref);
     if (!res || res->virtual)
         return OWNER_SOLID; /* a kind this server does not know: somebody else's business */
-    const struct json *owner = view_get(r, res->group, res->plural, res->namespaced ? s->ns : SLICE_NONE, json_path_string(ref, "name"));
+    const struct json *owner =
+        view_get(r, res->group, res->plural, res->namespaced ? s->ns : SLICE_NONE, json_path_string(ref, "name"));
     if (!owner || !slice_eq(meta_uid(owner), json_path_string(ref, "uid")))
         return OWNER_GONE;
     return meta_is_deleting(owner) && meta_has_finalizer(owner, foreground) ? OWNER_WAITING : OWNER_SOLID;
@@ -176,8 +178,8 @@ static void check_owners(struct reconcile *r, const struct subject *s)
     if (count[OWNER_SOLID] || !json_len(meta_owners(s->obj)))
         return;
     const char *policy = count[OWNER_WAITING] || meta_has_finalizer(s->obj, foreground) ? "Foreground"
-                         : meta_has_finalizer(s->obj, orphan)                          ? "Orphan"
-                                                                                       : "Background";
+                         : meta_has_finalizer(s->obj, orphan)                           ? "Orphan"
+                                                                                        : "Background";
     op_delete(r, text(r->a, s->group), text(r->a, s->plural), s->ns, s->name, meta_uid(s->obj), policy, -1);
 }
 

@@ -21,7 +21,8 @@ static size_t empty(struct reconcile *r, struct slice ns)
         const struct json **objects = view_list(r, res->group, res->plural, ns);
         for (size_t j = 0; objects[j]; j++, left++)
             if (!meta_is_deleting(objects[j]) && deletes++ < DELETES_MAX)
-                op_delete(r, res->group, res->plural, ns, meta_name(objects[j]), meta_uid(objects[j]), "Background", -1);
+                op_delete(r, res->group, res->plural, ns, meta_name(objects[j]), meta_uid(objects[j]), "Background",
+                          -1);
     }
     return left;
 }

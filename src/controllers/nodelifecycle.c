@@ -8,13 +8,15 @@
 
 enum { GRACE_S = 40, CHECK_MS = 5000 };
 
-#define NOT_READY "node.kubernetes.io/not-ready"
+#define NOT_READY   "node.kubernetes.io/not-ready"
 #define UNREACHABLE "node.kubernetes.io/unreachable"
 
-void nodelifecycle_map_lease(struct key_sink *sink, struct arena *a, const struct json *lease, const struct json *before)
+void nodelifecycle_map_lease(struct key_sink *sink, struct arena *a, const struct json *lease,
+                             const struct json *before)
 {
     (void)a;
-    if (slice_eq_str(meta_namespace(lease), "kube-node-lease") && !before) /* renewals are looked at in turn, not each */
+    if (slice_eq_str(meta_namespace(lease), "kube-node-lease") &&
+        !before) /* renewals are looked at in turn, not each */
         key_add(sink, meta_name(lease));
 }
 
@@ -50,7 +52,8 @@ static void mark_unknown(struct reconcile *r, const struct json *node)
     static const char *const types[] = {"Ready", "MemoryPressure", "DiskPressure", "PIDPressure"};
     bool changed = false;
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-        changed |= condition_set(r->a, list, types[i], "Unknown", "NodeStatusUnknown", "Kubelet stopped posting node status.", r->now);
+        changed |= condition_set(r->a, list, types[i], "Unknown", "NodeStatusUnknown",
+                                 "Kubelet stopped posting node status.", r->now);
     json_each (c, list)
         json_del_str(c, "lastUpdateTime"); /* node conditions have lastHeartbeatTime instead, which stays */
     if (!changed)

@@ -21,7 +21,8 @@ static void match_set(void *ctx, const struct json *rs)
 {
     struct candidates *c = ctx;
     struct selector s;
-    if (!selector_from_object(c->a, json_path(rs, "spec.selector"), &s) && selector_matches_labels(&s, meta_labels(c->pod)))
+    if (!selector_from_object(c->a, json_path(rs, "spec.selector"), &s) &&
+        selector_matches_labels(&s, meta_labels(c->pod)))
         key_add_parts(c->sink, meta_namespace(rs), meta_name(rs));
 }
 

@@ -11,11 +11,11 @@
 #include "object/meta.h"
 
 enum {
-    RUNS_MAX = 16,             /* keys of one controller at work at once */
-    PARALLEL_MAX = 64,         /* creates or deletes of one run in flight at once */
+    RUNS_MAX = 16,     /* keys of one controller at work at once */
+    PARALLEL_MAX = 64, /* creates or deletes of one run in flight at once */
     BACKOFF_MIN_MS = 5,
     BACKOFF_MAX_MS = 300000,
-    CATCH_UP_MS = 5,           /* how often to look whether the informers have seen our writes */
+    CATCH_UP_MS = 5, /* how often to look whether the informers have seen our writes */
     CATCH_UP_TRIES = 1000,
     MAP_ARENA_MAX = 16 << 20,
 };
@@ -26,16 +26,16 @@ struct source {
     struct controllers *owner;
     const struct resource *res;
     struct informer *informer;
-    uint64_t wanted_revision;  /* of our own writes */
+    uint64_t wanted_revision; /* of our own writes */
 };
 
 /* ---- queues ---- */
 
 struct work {
-    struct list link;          /* in ready, while queued */
-    struct loop_timer timer;   /* until due again */
+    struct list link;        /* in ready, while queued */
+    struct loop_timer timer; /* until due again */
     struct queue *queue;
-    struct slice key;          /* owned by the queue's map */
+    struct slice key; /* owned by the queue's map */
     bool queued, running, dirty;
     unsigned failures;
 };
@@ -43,7 +43,7 @@ struct work {
 struct queue {
     struct controllers *owner;
     const struct controller *controller;
-    struct map works;          /* key → struct work */
+    struct map works; /* key → struct work */
     struct list ready;
     size_t running;
     struct list runs;
@@ -54,15 +54,15 @@ struct controllers {
     struct client *client;
     struct queue *queues;
     size_t n_queues;
-    struct map sources;        /* "group/plural" → struct source */
+    struct map sources; /* "group/plural" → struct source */
     size_t unsynced;
     struct loop_timer pump;
     struct events *events;
     struct owners owners;
-    bool any;                  /* some controller hears of every change */
-    struct metric discarded;   /* written, never read: where there are no metrics */
+    bool any;                /* some controller hears of every change */
+    struct metric discarded; /* written, never read: where there are no metrics */
     bool started;
-    int64_t started_at;        /* wall clock */
+    int64_t started_at; /* wall clock */
 };
 
 struct key_sink {
@@ -172,14 +172,16 @@ static const struct json *parse(struct arena *a, const struct client_object *o)
     return json_parse(a, o->json, &err, NULL, NULL);
 }
 
-static const struct json *get(const struct controllers *cs, struct arena *a, const char *group, const char *plural, struct slice key)
+static const struct json *get(const struct controllers *cs, struct arena *a, const char *group, const char *plural,
+                              struct slice key)
 {
     struct source *s = source_of(cs, group, plural);
     struct client_object o;
     return s && informer_get(s->informer, key, &o) ? parse(a, &o) : NULL;
 }
 
-const struct json *sink_get(struct key_sink *sink, struct arena *a, const char *group, const char *plural, struct slice key)
+const struct json *sink_get(struct key_sink *sink, struct arena *a, const char *group, const char *plural,
+                            struct slice key)
 {
     return get(sink->queue->owner, a, group, plural, key);
 }
@@ -213,9 +215,11 @@ void sink_each(struct key_sink *sink, struct arena *a, const char *group, const 
         informer_each(s->informer, prefix_of(a, ns), each_parsed, &e);
 }
 
-const struct json *view_get(struct reconcile *r, const char *group, const char *plural, struct slice ns, struct slice name)
+const struct json *view_get(struct reconcile *r, const char *group, const char *plural, struct slice ns,
+                            struct slice name)
 {
-    const char *key = arena_printf(r->a, "%" SLICE_FMT "%s%" SLICE_FMT, SLICE_ARG(ns), ns.n ? "/" : "", SLICE_ARG(name));
+    const char *key =
+        arena_printf(r->a, "%" SLICE_FMT "%s%" SLICE_FMT, SLICE_ARG(ns), ns.n ? "/" : "", SLICE_ARG(name));
     return get(r->owner, r->a, group, plural, slice_str(key));
 }
 
@@ -249,7 +253,8 @@ static bool collect_one(void *ctx, const struct client_object *o)
     return true;
 }
 
-static const struct json **list(struct reconcile *r, const char *group, const char *plural, struct slice ns, struct slice uid)
+static const struct json **list(struct reconcile *r, const char *group, const char *plural, struct slice ns,
+                                struct slice uid)
 {
     struct source *s = source_of(r->owner, group, plural);
     struct collect c = {.a = r->a, .uid = uid};
@@ -267,7 +272,8 @@ const struct json **view_list(struct reconcile *r, const char *group, const char
     return list(r, group, plural, ns, SLICE_NONE);
 }
 
-const struct json **view_owned(struct reconcile *r, const char *group, const char *plural, struct slice ns, struct slice uid)
+const struct json **view_owned(struct reconcile *r, const char *group, const char *plural, struct slice ns,
+                               struct slice uid)
 {
     return list(r, group, plural, ns, uid);
 }
@@ -322,8 +328,8 @@ void op_update(struct reconcile *r, const char *group, const char *plural, struc
     op->req.body = obj;
 }
 
-void op_patch(struct reconcile *r, const char *group, const char *plural, struct slice ns, struct slice name, struct json *patch,
-              const char *sub)
+void op_patch(struct reconcile *r, const char *group, const char *plural, struct slice ns, struct slice name,
+              struct json *patch, const char *sub)
 {
     struct op *op = op_add(r, OP_PATCH, group, plural);
     if (!op)
@@ -336,8 +342,8 @@ void op_patch(struct reconcile *r, const char *group, const char *plural, struct
     op->req.body = patch;
 }
 
-void op_delete(struct reconcile *r, const char *group, const char *plural, struct slice ns, struct slice name, struct slice uid,
-               const char *policy, int64_t grace)
+void op_delete(struct reconcile *r, const char *group, const char *plural, struct slice ns, struct slice name,
+               struct slice uid, const char *policy, int64_t grace)
 {
     struct op *op = op_add(r, OP_DELETE, group, plural);
     struct json *options = json_new_object(r->a);
@@ -491,7 +497,8 @@ static void op_begin(struct run *run)
 /* Begins what may run now; when nothing is left and nothing in flight, the run ends. */
 static void run_advance(struct run *run)
 {
-    while (run->ops && !run->failed && run->in_flight < PARALLEL_MAX && (!run->begun || independent(run->begun, run->ops)))
+    while (run->ops && !run->failed && run->in_flight < PARALLEL_MAX &&
+           (!run->begun || independent(run->begun, run->ops)))
         op_begin(run);
     if (run->in_flight)
         return;
@@ -512,7 +519,12 @@ static void run_start(struct work *w)
     run->work = w;
     run->ops_end = &run->ops;
     run->catch_up.cb = on_catch_up;
-    run->r = (struct reconcile){.a = &run->arena, .key = w->key, .now = loop_wall(cs->client->loop), .started = cs->started_at, .owner = cs, .run = run};
+    run->r = (struct reconcile){.a = &run->arena,
+                                .key = w->key,
+                                .now = loop_wall(cs->client->loop),
+                                .started = cs->started_at,
+                                .owner = cs,
+                                .run = run};
     loop_random(cs->client->loop, &run->r.seed, sizeof run->r.seed);
     if (!slice_cut(w->key, '/', &run->r.ns, &run->r.name)) {
         run->r.name = w->key;
@@ -546,8 +558,8 @@ static void on_pump(struct loop_timer *t)
 
 /* ---- changes ---- */
 
-static void map_change(struct queue *q, const struct controller_watch *w, struct arena *a, const struct client_object *subject,
-                       const struct json *obj, const struct json *before)
+static void map_change(struct queue *q, const struct controller_watch *w, struct arena *a,
+                       const struct client_object *subject, const struct json *obj, const struct json *before)
 {
     struct key_sink sink = {q};
     if (!w->map)
@@ -567,7 +579,8 @@ static bool mentions(const struct client_object *o, const char *member)
 }
 
 /* Owners and finalizers, for those who follow every kind. */
-static void any_change(struct source *s, struct arena *a, const struct client_object *before, const struct client_object *now)
+static void any_change(struct source *s, struct arena *a, const struct client_object *before,
+                       const struct client_object *now)
 {
     struct controllers *cs = s->owner;
     bool owned = mentions(before, "\"ownerReferences\"") || mentions(now, "\"ownerReferences\"");
@@ -649,7 +662,10 @@ static void add_stored(struct controllers *cs, const struct resource *res)
 static void queue_init(struct controllers *cs, struct queue *q, const struct controller *c, struct metrics *m)
 {
     char labels[128];
-    *q = (struct queue){.owner = cs, .controller = c, .m_depth = &cs->discarded, .m_runs = &cs->discarded,
+    *q = (struct queue){.owner = cs,
+                        .controller = c,
+                        .m_depth = &cs->discarded,
+                        .m_runs = &cs->discarded,
                         .m_failures = &cs->discarded};
     map_init(&q->works, 0);
     list_init(&q->ready);
@@ -659,7 +675,8 @@ static void queue_init(struct controllers *cs, struct queue *q, const struct con
     snprintf(labels, sizeof labels, "name=\"%s\"", c->name);
     q->m_depth = metric_get(metrics_family(m, METRIC_GAUGE, "workqueue_depth", "Keys waiting or at work."), labels);
     q->m_runs = metric_get(metrics_family(m, METRIC_COUNTER, "workqueue_adds_total", "Runs of a controller."), labels);
-    q->m_failures = metric_get(metrics_family(m, METRIC_COUNTER, "workqueue_retries_total", "Runs that failed."), labels);
+    q->m_failures =
+        metric_get(metrics_family(m, METRIC_COUNTER, "workqueue_retries_total", "Runs that failed."), labels);
 }
 
 struct controllers *controllers_new(struct client *c, const struct controller *table, struct metrics *metrics)

@@ -137,7 +137,7 @@ void connect_cancel(struct connecting *c);
 
 /* ---- files: blocking calls, for use inside loop_work.run (and at start, before the loop runs) ---- */
 
-struct fs;     /* the file system of the loop's host */
+struct fs; /* the file system of the loop's host */
 struct file;
 
 struct fs *loop_fs(struct loop *l);

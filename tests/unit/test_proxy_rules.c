@@ -4,11 +4,12 @@
 #include "codec/json.h"
 
 static const char *const node = "{\"metadata\":{\"name\":\"n2\"},\"spec\":{\"podCIDR\":\"10.244.2.0/24\"}}";
-static const char *const service =
-    "{\"metadata\":{\"namespace\":\"default\",\"name\":\"web\"},\"spec\":{\"type\":\"NodePort\",\"clusterIP\":\"10.96.0.7\",\"ports\":[{\"name\":\"h\","
-    "\"port\":80,\"protocol\":\"TCP\",\"nodePort\":30080}]}}";
+static const char *const service = "{\"metadata\":{\"namespace\":\"default\",\"name\":\"web\"},\"spec\":{\"type\":"
+                                   "\"NodePort\",\"clusterIP\":\"10.96.0.7\",\"ports\":[{\"name\":\"h\","
+                                   "\"port\":80,\"protocol\":\"TCP\",\"nodePort\":30080}]}}";
 static const char *const endpoints =
-    "{\"metadata\":{\"namespace\":\"default\",\"name\":\"web-1\",\"labels\":{\"kubernetes.io/service-name\":\"web\"}},\"addressType\":\"IPv4\","
+    "{\"metadata\":{\"namespace\":\"default\",\"name\":\"web-1\",\"labels\":{\"kubernetes.io/"
+    "service-name\":\"web\"}},\"addressType\":\"IPv4\","
     "\"ports\":[{\"name\":\"h\",\"port\":8080,\"protocol\":\"TCP\"}],\"endpoints\":["
     "{\"addresses\":[\"10.244.1.5\"],\"conditions\":{\"ready\":true},\"nodeName\":\"n1\"},"
     "{\"addresses\":[\"10.244.2.5\"],\"conditions\":{\"ready\":true},\"nodeName\":\"n2\"},"
@@ -74,7 +75,8 @@ static void test_local_policies(void **state)
     (void)state;
     struct buf out = BUF_INIT(1 << 20);
     write_rules(&out,
-                "{\"metadata\":{\"namespace\":\"default\",\"name\":\"web\"},\"spec\":{\"clusterIP\":\"10.96.0.7\",\"internalTrafficPolicy\":\"Local\","
+                "{\"metadata\":{\"namespace\":\"default\",\"name\":\"web\"},\"spec\":{\"clusterIP\":\"10.96.0.7\","
+                "\"internalTrafficPolicy\":\"Local\","
                 "\"sessionAffinity\":\"ClientIP\",\"ports\":[{\"name\":\"h\",\"port\":80}]}}",
                 true);
     assert_non_null(strstr(out.p, "dnat to 10.244.1.5:8080"));
@@ -87,7 +89,10 @@ static void test_headless_has_no_rules(void **state)
 {
     (void)state;
     struct buf out = BUF_INIT(1 << 20);
-    write_rules(&out, "{\"metadata\":{\"namespace\":\"default\",\"name\":\"web\"},\"spec\":{\"clusterIP\":\"None\",\"ports\":[{\"name\":\"h\",\"port\":80}]}}", true);
+    write_rules(&out,
+                "{\"metadata\":{\"namespace\":\"default\",\"name\":\"web\"},\"spec\":{\"clusterIP\":\"None\",\"ports\":"
+                "[{\"name\":\"h\",\"port\":80}]}}",
+                true);
     assert_null(strstr(out.p, "goto"));
     buf_done(&out);
 }
