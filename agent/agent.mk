@@ -13,7 +13,18 @@ libpintle_a_SOURCES += \
   agent/pods.c agent/pods.h \
   agent/proxy/proxy.c agent/proxy/proxy.h \
   agent/proxy/routes.c agent/proxy/routes.h \
-  agent/proxy/rules.c agent/proxy/rules.h
+  agent/proxy/rules.c agent/proxy/rules.h \
+  agent/volumes/downward.c \
+  agent/volumes/emptydir.c \
+  agent/volumes/fetch.c agent/volumes/fetch.h \
+  agent/volumes/hostpath.c \
+  agent/volumes/keys.c \
+  agent/volumes/plan.c \
+  agent/volumes/projected.c \
+  agent/volumes/subpath.c \
+  agent/volumes/tree.c \
+  agent/volumes/volumes.c agent/volumes/volumes.h agent/volumes/volumes_impl.h \
+  agent/volumes/writer.c
 
 # The CRI messages are generated; generated code is not held to our warnings.
 noinst_LIBRARIES += libpintlecri.a
