@@ -123,8 +123,13 @@ static void check_drains(struct server_conn *c)
         if (c->dead)
             return;
     }
-    if (look_again && !c->above)
-        loop_timer_start(c->server->loop, &c->drain, DRAIN_POLL_MS);
+    if (!look_again) {
+        c->drain_ms = 0;
+    } else if (!c->above && !loop_timer_armed(&c->drain)) {
+        loop_timer_start(c->server->loop, &c->drain, c->drain_ms); /* at first once the socket was written to */
+        c->drain_ms = c->drain_ms ? c->drain_ms * 2 : 1;
+        c->drain_ms = c->drain_ms < DRAIN_POLL_MS ? c->drain_ms : DRAIN_POLL_MS;
+    }
 }
 
 static void on_drain_poll(struct loop_timer *t)

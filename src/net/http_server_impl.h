@@ -96,6 +96,7 @@ struct server_conn {
     size_t linger_last;      /* bytes queued at the last round */
     struct buf sniff;        /* first bytes of a plain connection */
     struct loop_timer drain; /* looks again where the conn promises no on_drain */
+    unsigned drain_ms;       /* after so long */
     bool above;              /* the conn promised an on_drain */
     bool want_close;         /* close once all that was produced is out */
     bool closing;            /* our half is shut */
