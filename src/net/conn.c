@@ -324,6 +324,10 @@ void conn_splice(struct loop *l, struct conn *a, struct conn *b, void (*done)(vo
     s->finish.cb = on_splice_finish;
     s->side[0] = (struct splice_side){.splice = s, .conn = a, .other = &s->side[1]};
     s->side[1] = (struct splice_side){.splice = s, .conn = b, .other = &s->side[0]};
+    if (!a || !b) {
+        splice_fail(s);
+        return;
+    }
     conn_handle(a, &splice_handler, &s->side[0]);
     conn_handle(b, &splice_handler, &s->side[1]);
 }

@@ -59,7 +59,7 @@ static inline void conn_close(struct conn *c)
 }
 
 /* Passes bytes both ways between a and b with backpressure until both sides ended or one failed, then closes both and
- * calls done (may be NULL). Takes both over. */
+ * calls done (may be NULL). Takes both over; when either is NULL, the other one is just closed. */
 void conn_splice(struct loop *l, struct conn *a, struct conn *b, void (*done)(void *ctx), void *ctx);
 
 #endif

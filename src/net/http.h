@@ -89,7 +89,7 @@ void http_reply_start(struct http_exchange *x, int code, const struct http_heade
 void http_reply_write(struct http_exchange *x, const struct chunk *chunks, size_t n);
 /* Bytes accepted by http_reply_write that the peer's window or socket has not taken. */
 size_t http_reply_queued(const struct http_exchange *x);
-/* cb runs each time the queue has fallen below STREAM_LOW_WATER (once after each time it was above). */
+/* cb runs each time the queue has fallen below STREAM_LOW_WATER, once after each time it was not below. */
 void http_on_drain(struct http_exchange *x, void (*cb)(struct http_exchange *x));
 void http_reply_end(struct http_exchange *x);
 /* Ends x without a (full) answer: resets the stream or closes the connection. */

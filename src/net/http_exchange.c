@@ -252,7 +252,7 @@ static void queue(struct http_exchange *x, const struct chunk *chunks, size_t n)
     }
     for (size_t i = 0; i < n; i++)
         chunkq_push(&x->out, chunks[i]);
-    if (http_reply_queued(x) >= STREAM_HIGH_WATER)
+    if (http_reply_queued(x) >= STREAM_LOW_WATER)
         x->above = true;
 }
 
@@ -302,18 +302,17 @@ void http_abort(struct http_exchange *x)
         exchange_free(x);
 }
 
-void exchange_check_drain(struct http_exchange *x)
+bool exchange_check_drain(struct http_exchange *x)
 {
     if (!x->above || x->ended || x->aborted)
-        return;
-    /* Below the high mark without a promise of the conn to tell of the low one counts as well. */
-    size_t queued = http_reply_queued(x);
-    if (queued >= STREAM_LOW_WATER && (x->conn->above || queued > STREAM_HIGH_WATER || x->out.bytes > 0))
-        return;
+        return false;
+    if (http_reply_queued(x) >= STREAM_LOW_WATER)
+        return x->out.bytes == 0;
     x->above = false;
     turn_again(&x->conn->server->turn);
     if (x->on_drain)
         x->on_drain(x);
+    return false;
 }
 
 /* ---- rejections ---- */

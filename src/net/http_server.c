@@ -14,6 +14,7 @@ enum {
     LINGER_STEP_MS = 500,
     LINGER_ROUNDS = 4,   /* steps that the peer gets to end after all our bytes are out */
     LINGER_STALLED = 60, /* steps without progress of what is still queued */
+    DRAIN_POLL_MS = 20,
     SWEEP_MS = 10000,
     STALLED_SWEEPS = 6 /* a peer that takes no byte for as many sweeps is given up */
 };
@@ -42,6 +43,7 @@ void server_conn_close(struct server_conn *c)
         return;
     c->dead = true;
     loop_timer_stop(c->server->loop, &c->timer);
+    loop_timer_stop(c->server->loop, &c->drain);
     turn_unmark(&c->flush);
     exchange_abandon_all(c);
     tls_cancel(c->handshake);
@@ -115,11 +117,24 @@ static int pass_on(struct server_conn *c)
 
 static void check_drains(struct server_conn *c)
 {
+    bool look_again = false;
     list_each (it, &c->exchanges) {
-        exchange_check_drain(container_of(it, struct http_exchange, link));
+        look_again |= exchange_check_drain(container_of(it, struct http_exchange, link));
         if (c->dead)
             return;
     }
+    if (!look_again) {
+        c->drain_ms = 0;
+    } else if (!c->above && !loop_timer_armed(&c->drain)) {
+        loop_timer_start(c->server->loop, &c->drain, c->drain_ms); /* at first once the socket was written to */
+        c->drain_ms = c->drain_ms ? c->drain_ms * 2 : 1;
+        c->drain_ms = c->drain_ms < DRAIN_POLL_MS ? c->drain_ms : DRAIN_POLL_MS;
+    }
+}
+
+static void on_drain_poll(struct loop_timer *t)
+{
+    server_conn_dirty(container_of(t, struct server_conn, drain));
 }
 
 void server_conn_flush(struct server_conn *c)
@@ -283,6 +298,7 @@ static struct server_conn *conn_new(struct http_server *s, const char *remote)
     c->client->refs = 1;
     snprintf(c->client->remote, sizeof c->client->remote, "%s", remote);
     c->timer.cb = on_timer;
+    c->drain.cb = on_drain_poll;
     list_init(&c->exchanges);
     chunkq_init(&c->out);
     buf_init(&c->sniff, HTTP_HEAD_MAX);

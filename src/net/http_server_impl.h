@@ -92,13 +92,15 @@ struct server_conn {
     struct turn_item flush, reap;
     struct loop_timer timer; /* what it is for: timer_for */
     enum { TIMER_NONE, TIMER_HEAD, TIMER_IDLE, TIMER_LINGER } timer_for;
-    unsigned lingers;   /* rounds left */
-    size_t linger_last; /* bytes queued at the last round */
-    struct buf sniff;   /* first bytes of a plain connection */
-    bool above;         /* the conn promised an on_drain */
-    bool want_close;    /* close once all that was produced is out */
-    bool closing;       /* our half is shut */
-    bool dead;          /* to be freed at the end of the turn */
+    unsigned lingers;        /* rounds left */
+    size_t linger_last;      /* bytes queued at the last round */
+    struct buf sniff;        /* first bytes of a plain connection */
+    struct loop_timer drain; /* looks again where the conn promises no on_drain */
+    unsigned drain_ms;       /* after so long */
+    bool above;              /* the conn promised an on_drain */
+    bool want_close;         /* close once all that was produced is out */
+    bool closing;            /* our half is shut */
+    bool dead;               /* to be freed at the end of the turn */
     bool draining;
     uint64_t written, seen_written; /* bytes given to the conn; at the last look for stalled peers */
     size_t seen_queued;
@@ -150,8 +152,9 @@ void exchange_target(struct http_exchange *x, struct slice target);
 void exchange_dispatch(struct http_exchange *x);
 /* Answers a request that is not for the handler, with a Status object. x must not be dispatched. */
 void exchange_reject(struct http_exchange *x, int code, const char *message);
-/* Calls on_drain when the queue has fallen. x may be freed by it. */
-void exchange_check_drain(struct http_exchange *x);
+/* Calls on_drain when the queue has fallen; x may be freed by it. True when it has not and all of it is the conn's, which
+ * tells of its own low watermark only after having been above the high one. */
+bool exchange_check_drain(struct http_exchange *x);
 /* "Not Found" */
 const char *http_reason(int code);
 /* False for what would break the head of an answer: line ends and NUL. */

@@ -369,7 +369,6 @@ static void out_of_memory(struct net_env *e)
         net_call_start(&c, client, &o);
         net_run(e, net_is_done, &c);
         failed = mem_failed();
-        print_message("OOM timeout tls=%d h2=%d nth=%ld\n", e->mode.tls, e->mode.h2, nth);
         mem_fail_at(0);
         if (!failed)
             assert_int_equal(c.err, 0);

@@ -253,6 +253,72 @@ static void test_h1_client_gone(void **state)
     net_teardown(&e);
 }
 
+/* A writer whose own limit is below the high watermark hears of the drain all the same. */
+struct modest {
+    struct http_exchange *x;
+    size_t left, most;
+    unsigned drains;
+};
+
+static void modest_fill(struct http_exchange *x)
+{
+    struct modest *m = http_ctx(x);
+    m->drains++;
+    while (m->left > 0 && http_reply_queued(x) < STREAM_LOW_WATER) {
+        struct blob *b = blob_new(8192);
+        memset(b->bytes, 'm', b->n);
+        struct chunk c = chunk_take(b);
+        http_reply_write(x, &c, 1);
+        m->left -= 8192;
+    }
+    if (m->left == 0)
+        http_reply_end(x);
+}
+
+static void modest_request(void *ctx, struct http_exchange *x)
+{
+    http_set_ctx(x, ctx, NULL);
+    http_on_drain(x, modest_fill);
+    http_reply_start(x, 200, NULL, 0);
+    modest_fill(x);
+}
+
+static void modest_writer(bool h2)
+{
+    struct net_env e;
+    struct net_call c = {.drop = true};
+    struct modest m = {.left = 8192 * 9000};
+    const struct http_server_options o = {.listen = "127.0.0.1:0", .on_request = modest_request, .ctx = &m};
+    net_setup(&e);
+    assert_int_equal(http_server_new(e.l, &o, &e.server), 0);
+    snprintf(e.addr, sizeof e.addr, "127.0.0.1:%u", http_server_port(e.server));
+    e.mode.h2 = h2;
+    struct http_client *client = net_client(&e);
+    net_get(&c, client, "/");
+    for (unsigned i = 0; i < 10; i++) { /* a reader that stops now and then */
+        net_run_ms(&e, 2);
+        if (c.done)
+            break;
+        http_call_pause(c.call, true);
+        net_run_ms(&e, 30);
+        http_call_pause(c.call, false);
+    }
+    net_run(&e, net_is_done, &c);
+    assert_int_equal(c.err, 0);
+    assert_int_equal(c.bytes, 8192 * 9000);
+    assert_true(m.drains > 3);
+    net_call_done(&c);
+    http_client_free(client);
+    net_teardown(&e);
+}
+
+static void test_modest_writer(void **state)
+{
+    (void)state;
+    modest_writer(false);
+    modest_writer(true);
+}
+
 /* ---- HTTP/2 ---- */
 
 static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
@@ -496,10 +562,10 @@ int main(void)
         cmocka_unit_test(test_h1_old_clients), cmocka_unit_test(test_h1_continue),
         cmocka_unit_test(test_h1_malformed),   cmocka_unit_test(test_h1_head_limits),
         cmocka_unit_test(test_h1_gzip),        cmocka_unit_test(test_time_limits),
-        cmocka_unit_test(test_h1_client_gone), cmocka_unit_test(test_h2_floods),
-        cmocka_unit_test(test_h2_malformed),   cmocka_unit_test(test_h2_head_limit),
-        cmocka_unit_test(test_h2_time_limits), cmocka_unit_test(test_guard_refills),
-        cmocka_unit_test(test_tls_garbage),
+        cmocka_unit_test(test_h1_client_gone), cmocka_unit_test(test_modest_writer),
+        cmocka_unit_test(test_h2_floods),      cmocka_unit_test(test_h2_malformed),
+        cmocka_unit_test(test_h2_head_limit),  cmocka_unit_test(test_h2_time_limits),
+        cmocka_unit_test(test_guard_refills),  cmocka_unit_test(test_tls_garbage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
