@@ -458,6 +458,14 @@ static int check_header(struct wal *w, const struct segment_header *h, uint64_t 
     return 0;
 }
 
+/* What was read may be in the kernel's memory only: its writer may have died before its sync, or of a sync that failed
+ * (after which a sync that succeeds says nothing). Writing it again is what brings it to the disk for sure. */
+static int settle(struct wal *w, struct slice bytes)
+{
+    ssize_t r = file_pwrite(w->file, bytes.p, bytes.n, 0);
+    return r < 0 ? (int)r : file_sync(w->file);
+}
+
 static int replay_records(struct wal *w, struct slice bytes, const struct segment_header *h, bool last,
                           struct replay *replay, char why[256])
 {
@@ -472,10 +480,11 @@ static int replay_records(struct wal *w, struct slice bytes, const struct segmen
         return err;
     w->open = (struct wal_segment){h->sequence, h->first_index, bytes.n};
     w->at = scan.end;
-    if (scan.complete)
-        push_closed(w, &w->open);
-    else
-        err = end_segment(w); /* a torn tail is never written over: new entries go to a new segment */
+    if (last)
+        err = settle(w, slice_of(bytes.p, scan.end));
+    if (!err && !scan.complete)
+        return end_segment(w); /* a torn tail is never written over: new entries go to a new segment */
+    push_closed(w, &w->open);
     return err;
 }
 
@@ -520,7 +529,9 @@ int wal_open(const struct wal_options *o, wal_entry_fn *each, void *ctx, struct 
     w->o = *o;
     why[0] = '\0';
     l.sequences = mem_alloc(FILES_MAX * sizeof(uint64_t));
-    int err = fs_list(o->fs, o->dir, on_name, &l);
+    int err = fs_sync_dir(o->fs, o->dir); /* names, too, may not be on disk yet */
+    if (!err)
+        err = fs_list(o->fs, o->dir, on_name, &l);
     if (!err)
         err = l.err;
     if (!err)

@@ -76,8 +76,13 @@ int meta_open(struct fs *fs, const char *dir, uint64_t cluster_id, uint64_t id, 
         file_close(f);
         return err;
     }
+    m.file = f;
+    err = meta_save(&m, m.term, m.voted_for); /* what was read may never have reached the disk: see log.c */
+    if (err) {
+        file_close(f);
+        return err;
+    }
     *ret = m;
-    ret->file = f;
     return 0;
 }
 

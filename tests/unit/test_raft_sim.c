@@ -517,8 +517,10 @@ static void test_same_seed_same_run(void **state)
         assert_true(chaos_hash(seed) == chaos_hash(seed));
 }
 
+/* PINTLE_TEST: a pattern, to run some of these only. */
 int main(void)
 {
+    cmocka_set_test_filter(getenv("PINTLE_TEST"));
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_replica),
         cmocka_unit_test(test_three_replicas),
