@@ -1,5 +1,6 @@
 libpintle_a_SOURCES += \
   agent/agent.c agent/agent.h \
+  agent/cni/cni.c agent/cni/cni.h \
   agent/cri/cri.c agent/cri/cri.h \
   agent/files.c agent/files.h \
   agent/node.c agent/node.h agent/node_impl.h \
@@ -11,6 +12,8 @@ libpintle_a_SOURCES += \
   agent/pod_status.c \
   agent/pod_sync.c \
   agent/pods.c agent/pods.h \
+  agent/probes/handler.c agent/probes/handler.h \
+  agent/probes/probes.c agent/probes/probes.h \
   agent/proxy/proxy.c agent/proxy/proxy.h \
   agent/proxy/routes.c agent/proxy/routes.h \
   agent/proxy/rules.c agent/proxy/rules.h \
