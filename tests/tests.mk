@@ -21,6 +21,7 @@ UNIT_TESTS += tests/unit/test_raft_uv
 UNIT_TESTS += tests/unit/test_validate
 UNIT_TESTS += tests/unit/test_net
 UNIT_TESTS += tests/unit/test_net_raw
+UNIT_TESTS += tests/unit/test_chunkq
 UNIT_TESTS += tests/unit/test_net_sim
 UNIT_TESTS += tests/unit/test_apply
 UNIT_TESTS += tests/unit/test_auth

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "net/h2_guard.h"
 #include "net/http_client_impl.h"
+#include "net/http_head.h"
 
 enum {
     STREAM_WINDOW = 1 << 20,
@@ -183,7 +184,8 @@ static size_t request_nv(const struct http_call *call, char length[24], nghttp2_
         nv[k++] = nv_of(SLICE("content-length"), slice_of(length, (size_t)n));
     }
     for (size_t i = 0; i < o->n_headers && k < NV_MAX; i++)
-        nv[k++] = nv_of(o->headers[i].name, o->headers[i].value);
+        if (!header_is_for_h1(o->headers[i].name))
+            nv[k++] = nv_of(o->headers[i].name, o->headers[i].value);
     return k;
 }
 

@@ -98,3 +98,8 @@ int h2_guard_feed(struct h2_guard *g, const char *p, size_t n, uint64_t now, con
     }
     return 0;
 }
+
+int h2_guard_reset(struct h2_guard *g, uint64_t now, const char **ret_why)
+{
+    return take(g, H2_GUARD_RESET, now, ret_why);
+}

@@ -28,5 +28,7 @@ struct h2_guard {
 void h2_guard_init(struct h2_guard *g, uint32_t preface, uint64_t now);
 /* Looks at n more bytes. 0, or -EPROTO once the peer floods; *ret_why is then a word for the log. */
 int h2_guard_feed(struct h2_guard *g, const char *p, size_t n, uint64_t now, const char **ret_why);
+/* Counts a reset that we had to send because of the peer's fault, like one it sent. */
+int h2_guard_reset(struct h2_guard *g, uint64_t now, const char **ret_why);
 
 #endif

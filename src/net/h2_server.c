@@ -78,13 +78,13 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     if (!x || frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
         return 0;
     struct slice name = slice_of(name_p, name_n), value = slice_of(value_p, value_n);
-    if (x->too_large) {
+    if (x->reject) {
         x->head_bytes += name_n + value_n;
         return x->head_bytes > DECODED_HEAD_MAX ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
     }
     int rv = name_n > 0 && name.p[0] == ':' ? take_pseudo(x, name, value) : exchange_header(x, name, value);
     if (rv)
-        x->too_large = true;
+        x->reject = rv == -E2BIG ? 431 : 503;
     return 0;
 }
 
@@ -109,15 +109,21 @@ static void expect_continue(nghttp2_session *session, struct http_exchange *x)
     nghttp2_submit_headers(session, NGHTTP2_FLAG_NONE, x->stream_id, NULL, &nv, 1, NULL);
 }
 
+/* CONNECT has no path; nghttp2 leaves the form of others to us. */
+static bool is_target(struct slice path)
+{
+    return path.n > 0 && (path.p[0] == '/' || slice_eq(path, SLICE("*")));
+}
+
 /* The head is in. Rejections are left to the time after nghttp2's callbacks. */
 static void head_done(struct h2 *h, struct http_exchange *x, bool whole)
 {
     uint64_t length;
-    if (!x->req.method.p || !x->req.path.p)
-        x->too_large = true;
-    if (slice_to_u64(http_request_header(x, "content-length"), &length) && length > x->body.max)
-        x->body.error = -E2BIG;
-    if (whole || x->too_large || x->body.error) {
+    if (!x->reject && (!x->req.method.p || !is_target(x->req.path)))
+        x->reject = 400;
+    if (!x->reject && slice_to_u64(http_request_header(x, "content-length"), &length) && length > x->body.max)
+        x->reject = 413;
+    if (whole || x->reject) {
         become_ready(h, x);
         return;
     }
@@ -151,13 +157,16 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t stream
     struct h2 *h = user;
     struct http_exchange *x = exchange_of(session, stream_id);
     nghttp2_session_consume_stream(session, stream_id, n);
-    if (!x || x->dispatched || x->body.error) {
+    if (!x || x->dispatched || x->reject) {
         nghttp2_session_consume_connection(session, n);
         return 0;
     }
     x->held += n;
-    if (buf_add(&x->body, p, n))
+    int rv = buf_add(&x->body, p, n);
+    if (rv) {
+        x->reject = rv == -E2BIG ? 413 : 503;
         become_ready(h, x);
+    }
     return 0;
 }
 
@@ -239,11 +248,24 @@ static void on_unwanted(struct loop_timer *t)
     pass(h);
 }
 
+/* Streams that we had to reset for the peer's faults cost like those it resets itself: work is begun and thrown away. */
+static void count_reset(struct h2 *h, uint32_t code)
+{
+    const char *why;
+    bool fault = code != NGHTTP2_NO_ERROR && code != NGHTTP2_INTERNAL_ERROR;
+    if (fault && h2_guard_reset(&h->guard, loop_now(h->conn->server->loop), &why)) {
+        nghttp2_session_terminate_session(h->session, NGHTTP2_ENHANCE_YOUR_CALM);
+        h->conn->want_close = true;
+    }
+}
+
 /* An answer that ended before its request did: the rest of the request is not wanted (RFC 9113 section 8.1). Some
  * clients drop the answer when they are told so while they send; they get a moment to read it. */
 static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
     struct h2 *h = user;
+    if (frame->hd.type == NGHTTP2_RST_STREAM)
+        count_reset(h, frame->rst_stream.error_code);
     bool end = (frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS) &&
                (frame->hd.flags & NGHTTP2_FLAG_END_STREAM);
     struct http_exchange *x = end ? exchange_of(session, frame->hd.stream_id) : NULL;
@@ -260,13 +282,6 @@ static nghttp2_nv nv_of(struct slice name, struct slice value)
                         NGHTTP2_NV_FLAG_NONE};
 }
 
-/* HTTP/2 has no headers about the connection (RFC 9113 section 8.2.2). */
-static bool for_h1_only(struct slice name)
-{
-    return slice_ieq(name, SLICE("connection")) || slice_ieq(name, SLICE("transfer-encoding")) ||
-           slice_ieq(name, SLICE("keep-alive")) || slice_ieq(name, SLICE("upgrade"));
-}
-
 static void h2_head(struct http_exchange *x, int code, const struct http_header *headers, size_t n, int64_t length)
 {
     struct h2 *h = x->conn->state;
@@ -281,7 +296,7 @@ static void h2_head(struct http_exchange *x, int code, const struct http_header 
         nv[k++] = nv_of(SLICE("content-length"), slice_of(length_text, (size_t)length_n));
     }
     for (size_t i = 0; i < n && k < NV_MAX; i++)
-        if (header_is_clean(&headers[i]) && !for_h1_only(headers[i].name))
+        if (header_is_clean(&headers[i]) && !header_is_for_h1(headers[i].name))
             nv[k++] = nv_of(headers[i].name, headers[i].value);
     nghttp2_data_provider body = {.source.ptr = x, .read_callback = on_read};
     bool empty = x->bodyless || length == 0;
@@ -390,17 +405,27 @@ static struct h2 *h2_get(struct server_conn *c)
     return h;
 }
 
+static const char *reject_text(int code)
+{
+    switch (code) {
+    case 400:
+        return "the request's target is malformed";
+    case 413:
+        return "the request body is too large";
+    case 431:
+        return "the request's head is too large";
+    default:
+        return "the server is short of memory";
+    }
+}
+
 static void dispatch_ready(struct h2 *h)
 {
     for (struct list *l; !h->conn->dead && (l = list_pop(&h->ready));) {
         struct http_exchange *x = container_of(l, struct http_exchange, ready_link);
         give_back(h, x);
-        if (x->too_large)
-            exchange_reject(x, 431, "the request's head is too large");
-        else if (x->body.error == -E2BIG)
-            exchange_reject(x, 413, "the request body is too large");
-        else if (x->body.error)
-            exchange_reject(x, 503, "the server is short of memory");
+        if (x->reject)
+            exchange_reject(x, x->reject, reject_text(x->reject));
         else
             exchange_dispatch(x);
     }

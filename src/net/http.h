@@ -134,7 +134,8 @@ struct http_call_options {
 struct http_client *http_client_new(struct loop *l, const struct http_client_options *o);
 /* Open calls end with -ESHUTDOWN before this returns. Not from inside a callback of the client. NULL is fine. */
 void http_client_free(struct http_client *c);
-/* Never NULL; the handle is valid until on_done. */
+/* Never NULL; the handle is valid until on_done. A method, path or header with control characters in it ends with
+ * -EINVAL. */
 struct http_call *http_call(struct http_client *c, const struct http_call_options *o);
 /* Ends the call without on_done. */
 void http_call_cancel(struct http_call *call);

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "net/http_client_impl.h"
+#include "net/http_head.h"
 
 enum { CALL_ARENA_MAX = 16 << 20, FIELDS_FIRST_CAP = 16 };
 
@@ -53,6 +54,8 @@ void call_detach(struct http_call *call)
 {
     struct client_conn *c = call->conn;
     list_remove(&call->link);
+    if (!c && call->upgrade && !call->over)
+        call->client->upgrades_waiting--;
     if (!c)
         return; /* it was waiting, or has been taken off already */
     call->conn = NULL;
@@ -244,13 +247,34 @@ static struct http_call *call_new(struct http_client *cl, const struct http_call
     return call;
 }
 
-/* Puts the call on its way; without memory for its copies it fails in a later turn. */
+/* No blanks and control characters: they would end a line or a word of the request's head. */
+static bool is_one_word(const char *s)
+{
+    for (; *s; s++)
+        if ((unsigned char)*s <= ' ' || *s == 0x7f)
+            return false;
+    return true;
+}
+
+static int check_request(const struct http_call_options *o)
+{
+    bool clean = is_one_word(o->method) && is_one_word(o->path) && o->path[0];
+    for (size_t i = 0; i < o->n_headers && clean; i++)
+        clean = header_is_clean(&o->headers[i]);
+    return clean ? 0 : -EINVAL;
+}
+
+/* Puts the call on its way; without memory for its copies, or with bytes that belong in no head, it fails in a later
+ * turn. */
 static void call_begin(struct http_call *call)
 {
     struct http_client *cl = call->client;
     int err = arena_error(&call->arena);
+    if (!err)
+        err = check_request(&call->options);
     if (!err) {
         list_push(&cl->waiting, &call->link);
+        cl->upgrades_waiting += call->upgrade;
         client_assign_later(cl);
         return;
     }

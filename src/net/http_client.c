@@ -262,13 +262,27 @@ static void open_for(struct http_client *cl, size_t waiting)
         open_conn(cl, NULL);
 }
 
+/* The connection for a waiting call, or NULL. */
+static struct client_conn *conn_for(struct http_client *cl, struct http_call *call)
+{
+    if (!call->upgrade)
+        return find_room(cl);
+    cl->upgrades_waiting--;
+    return open_conn(cl, call);
+}
+
 static void on_assign(struct turn_item *item)
 {
     struct http_client *cl = container_of(item, struct http_client, assign);
-    size_t left = 0;
+    size_t left = 0; /* of which more than connections may be need not be counted */
     list_each (it, &cl->waiting) {
         struct http_call *call = container_of(it, struct http_call, link);
-        struct client_conn *c = call->upgrade ? open_conn(cl, call) : find_room(cl);
+        if (left > 0 && !call->upgrade) {
+            if (++left > CLIENT_H1_CONNECTIONS && cl->upgrades_waiting == 0)
+                break;
+            continue;
+        }
+        struct client_conn *c = conn_for(cl, call);
         if (!c) {
             left++;
             continue;

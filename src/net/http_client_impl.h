@@ -93,6 +93,7 @@ struct http_client {
     struct turn turn;
     struct turn_item assign; /* gives waiting calls to connections */
     struct list waiting, conns, finishing;
+    size_t upgrades_waiting;
     size_t n_conns;
 };
 

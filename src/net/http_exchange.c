@@ -119,17 +119,6 @@ struct slice http_request_header(const struct http_exchange *x, const char *name
     return SLICE_NONE;
 }
 
-bool header_has_token(struct slice value, struct slice token)
-{
-    struct slice head;
-    while (value.n > 0) {
-        slice_cut(value, ',', &head, &value);
-        if (slice_ieq(slice_trim(head), token))
-            return true;
-    }
-    return false;
-}
-
 /* 0, -E2BIG when the body grows over the limit, -EINVAL when it is no gzip, -ENOMEM. */
 static int inflate_body(struct http_exchange *x)
 {
@@ -376,15 +365,4 @@ const char *http_reason(int code)
         if (reasons[i].code == code)
             return reasons[i].text;
     return "Unknown";
-}
-
-bool header_is_clean(const struct http_header *h)
-{
-    for (size_t i = 0; i < h->name.n; i++)
-        if ((unsigned char)h->name.p[i] <= ' ' || h->name.p[i] == ':')
-            return false;
-    for (size_t i = 0; i < h->value.n; i++)
-        if (h->value.p[i] == '\r' || h->value.p[i] == '\n' || h->value.p[i] == '\0')
-            return false;
-    return h->name.n > 0;
 }

@@ -15,6 +15,7 @@
 #include "base/buf.h"
 #include "net/chunkq.h"
 #include "net/http.h"
+#include "net/http_head.h"
 #include "net/turn.h"
 
 enum { HTTP_ARENA_MAX = 64 << 20, HTTP_REMOTE_MAX = 64 };
@@ -50,7 +51,7 @@ struct http_exchange {
     bool bodyless;           /* the answer has no body: HEAD, 204, 304 */
     bool above;              /* the queue was above the high watermark since the last on_drain */
     bool deferred;           /* h2: the protocol waits for more bytes */
-    bool too_large;          /* h2: head over its limits */
+    int reject;              /* h2: the code for a request that is not for the handler; 0 = none */
     bool expects;            /* asked for 100-continue */
     int32_t stream_id;       /* h2 */
     size_t held;             /* h2: body bytes not yet given back to the connection's window */
@@ -157,9 +158,5 @@ void exchange_reject(struct http_exchange *x, int code, const char *message);
 bool exchange_check_drain(struct http_exchange *x);
 /* "Not Found" */
 const char *http_reason(int code);
-/* False for what would break the head of an answer: line ends and NUL. */
-bool header_is_clean(const struct http_header *h);
-/* Whether a comma-separated header value has the token (any case). */
-bool header_has_token(struct slice value, struct slice token);
 
 #endif

@@ -8,6 +8,7 @@ libpintle_a_SOURCES += \
   src/net/http.h \
   src/net/http_call.c src/net/http_client.c src/net/http_client_impl.h \
   src/net/http_exchange.c \
+  src/net/http_head.c src/net/http_head.h \
   src/net/http_server.c src/net/http_server_impl.h \
   src/net/tls.c src/net/tls.h src/net/tls_conn.c src/net/tls_impl.h \
   src/net/turn.c src/net/turn.h

@@ -384,6 +384,29 @@ static void out_of_memory(struct net_env *e)
 }
 EACH_MODE(out_of_memory)
 
+/* What a caller passes on must not become part of somebody else's request. */
+static void unclean(struct net_env *e)
+{
+    struct http_client *client = net_client(e);
+    struct net_call c = {0};
+    const struct http_header bad = {SLICE("x-a"), SLICE("1\r\nx-b: 2")};
+    const struct http_call_options cases[] = {{.method = "GET", .path = "/who HTTP/1.1\r\nx: y"},
+                                              {.method = "GET /", .path = "/who"},
+                                              {.method = "GET", .path = ""},
+                                              {.method = "GET", .path = "/who", .headers = &bad, .n_headers = 1}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        net_call_start(&c, client, &cases[i]);
+        assert_false(c.done);
+        net_run(e, net_is_done, &c);
+        assert_int_equal(c.err, -EINVAL);
+        assert_false(c.sent);
+        net_call_done(&c);
+    }
+    assert_int_equal(e->requests, 0);
+    http_client_free(client);
+}
+EACH_MODE(unclean)
+
 /* ---- upgrades ---- */
 
 struct upgraded {
@@ -696,6 +719,7 @@ int main(void)
         cmocka_unit_test(test_long_life),
         cmocka_unit_test(test_paused_then_next),
         cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_unclean),
         cmocka_unit_test(test_upgrade),
         cmocka_unit_test(test_splice),
         cmocka_unit_test(test_refused),

@@ -403,6 +403,12 @@ static void test_h2_floods(void **state)
     for (unsigned i = 0; i < 3000; i++)
         frame(&b, 0, 0, 1, SLICE(""));
     calmed(&e, &b);
+    buf_clear(&b);
+    for (uint32_t i = 0; i < 5000; i++) { /* faults that make us reset */
+        frame(&b, 1, 4, i * 2 + 1, get_root());
+        frame(&b, 8, 0, i * 2 + 1, SLICE("\x7f\xff\xff\xff"));
+    }
+    calmed(&e, &b);
     buf_done(&b);
     net_run_ms(&e, 10);
     net_teardown(&e);

@@ -1,0 +1,14 @@
+/* Small things that both sides of HTTP need for heads. */
+#ifndef PINTLE_NET_HTTP_HEAD_H
+#define PINTLE_NET_HTTP_HEAD_H
+
+#include "net/http.h"
+
+/* False for what would break the head of a message: line ends and NUL, and in names blanks and colons too. */
+bool header_is_clean(const struct http_header *h);
+/* Whether a header is about an HTTP/1.1 connection: HTTP/2 has none of these (RFC 9113 section 8.2.2). */
+bool header_is_for_h1(struct slice name);
+/* Whether a comma-separated header value has the token (any case). */
+bool header_has_token(struct slice value, struct slice token);
+
+#endif
