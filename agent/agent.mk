@@ -3,6 +3,8 @@ libpintle_a_SOURCES += \
   agent/cni/cni.c agent/cni/cni.h \
   agent/cri/cri.c agent/cri/cri.h \
   agent/files.c agent/files.h \
+  agent/log_lines.c \
+  agent/logs.c agent/logs.h \
   agent/node.c agent/node.h agent/node_impl.h \
   agent/node_facts.c \
   agent/node_status.c \
@@ -17,6 +19,7 @@ libpintle_a_SOURCES += \
   agent/proxy/proxy.c agent/proxy/proxy.h \
   agent/proxy/routes.c agent/proxy/routes.h \
   agent/proxy/rules.c agent/proxy/rules.h \
+  agent/server.c agent/server.h \
   agent/volumes/downward.c \
   agent/volumes/emptydir.c \
   agent/volumes/fetch.c agent/volumes/fetch.h \

@@ -13,6 +13,8 @@
 #include "agent/agent.h"
 
 int agent_server_new(struct agent *agent, struct agent_server **ret, char why[256]);
+/* The port really bound, for listen addresses with port 0. */
+unsigned agent_server_port(const struct agent_server *s);
 void agent_server_free(struct agent_server *s);
 
 #endif

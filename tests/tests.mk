@@ -31,6 +31,7 @@ UNIT_TESTS += tests/unit/test_rbac
 UNIT_TESTS += tests/unit/test_object_random
 UNIT_TESTS += tests/unit/test_node_authz
 UNIT_TESTS += tests/unit/test_agent_node
+UNIT_TESTS += tests/unit/test_agent_logs
 UNIT_TESTS += tests/unit/test_agent_probes
 UNIT_TESTS += tests/unit/test_agent_volumes
 
