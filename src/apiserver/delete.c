@@ -150,6 +150,7 @@ static struct write *new_delete(struct api_request *r, const struct delete_optio
                         .expected = o->revision,
                         .expected_uid = o->uid,
                         .keep_managed_fields = true,
+                        .deletes = true,
                         .ctx = (void *)o};
     return w;
 }

@@ -194,6 +194,7 @@ void api_evict(struct api_request *r)
                         .compute = compute_eviction,
                         .reply = reply_success,
                         .ctx = json_get_str(eviction, "deleteOptions"),
-                        .keep_managed_fields = true};
+                        .keep_managed_fields = true,
+                        .deletes = true};
     api_write(r, w);
 }

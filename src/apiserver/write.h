@@ -22,6 +22,7 @@ struct write {
     struct slice manager_sub; /* subresource for managedFields */
     bool may_create, must_create, dry_run, keep_managed_fields;
     bool remove;         /* compute: delete the object (obj is its last state) */
+    bool deletes;        /* the caller asked for a deletion, whatever comes of it */
     bool force_finalize; /* compute: the object may vanish now that its finalizers are gone */
     uint64_t expected;   /* resourceVersion the caller insists on, 0 = any */
     struct slice expected_uid;

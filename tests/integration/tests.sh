@@ -27,6 +27,7 @@ pod() { # pod NAME RESTART_POLICY YAML_OF_CONTAINER (indented by 4)
     printf '  containers:\n  - name: main\n    image: pintle.local/web:1\n%s\n' "$3"
 }
 
+fails() { ! "$@" || { echo "should have failed: $*"; return 1; }; }
 gone() { ! k get "$@" >/dev/null 2>&1; }
 phase() { k get pod "$1" -o 'jsonpath={.status.phase}'; }
 is_phase() { [ "$(phase "$1")" = "$2" ]; }
@@ -377,7 +378,7 @@ t_who_may_not_gets_nothing() {
     same "$("${plain[@]}" -H "Authorization: Bearer ${token}x" $url/api/v1/pods)" 401
     # A certificate of another authority.
     "$PINTLE" cert init --dir "$work/other" && "$PINTLE" cert issue --ca-dir "$work/other" --dir "$work/other" --name admin --group system:masters
-    ! "${plain[@]}" --cert "$work/other/admin.crt" --key "$work/other/admin.key" $url/api/v1/pods
+    fails "${plain[@]}" --cert "$work/other/admin.crt" --key "$work/other/admin.key" $url/api/v1/pods
     # A node sees its own, not others' secrets.
     local node=(--cert "$CLUSTER_DIR/node-1/pki/node.crt" --key "$CLUSTER_DIR/node-1/pki/node.key")
     k create secret generic private --from-literal=a=b
@@ -385,7 +386,7 @@ t_who_may_not_gets_nothing() {
     same "$("${plain[@]}" "${node[@]}" $url/api/v1/nodes/node-1)" 200
     same "$("${plain[@]}" "${node[@]}" -X DELETE $url/api/v1/nodes/node-2)" 403
     # The agent's own port is for the servers.
-    ! curl -s -m 5 -k "https://$CLUSTER_NET.21:10250/pods" >/dev/null
+    fails curl -sf -m 5 -k "https://$CLUSTER_NET.21:10250/pods" >/dev/null
     k delete secret private
 }
 
