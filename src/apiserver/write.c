@@ -249,7 +249,7 @@ static struct admission admission_of(struct api_request *r, struct write *w, con
 {
     return (struct admission){
         .a = r->arena,
-        .op = w->remove ? ADMIT_DELETE
+        .op = w->deletes ? ADMIT_DELETE
               : old     ? ADMIT_UPDATE
                         : ADMIT_CREATE,
         .res = w->res,
