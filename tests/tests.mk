@@ -50,3 +50,11 @@ tests_unit_test_auth_SOURCES = tests/unit/test_auth.c tests/unit/net_common.c te
 noinst_PROGRAMS += tests/bench/bench_raft
 tests_bench_bench_raft_SOURCES = tests/bench/bench_raft.c
 tests_bench_bench_raft_LDADD = $(PINTLE_LIBS)
+noinst_PROGRAMS += tests/bench/bench_load
+tests_bench_bench_load_SOURCES = tests/bench/bench_load.c
+tests_bench_bench_load_LDADD = $(PINTLE_LIBS)
+
+# Figures beside etcd's, measured in the same run: a table, and bench.json.
+.PHONY: bench
+bench: all
+	PINTLE=$(abs_top_builddir)/pintle $(top_srcdir)/tests/bench/run $(abs_top_builddir)/bench.json

@@ -1,6 +1,9 @@
 /* Three replicas as three processes on loopback, the leader driven with k outstanding commands: committed commands a
  * second and the latency from proposal to applied, with every entry synced on a majority.
- * Usage: bench_raft [-k outstanding] [-s bytes] [-t seconds] [-n replicas] [-p first port] [-d directory] */
+ * With -S the commands are transactions of the store (a put of an object of that size), encoded, committed and applied
+ * to
+ * the tree on all replicas: the path that a write of the API takes below the API.
+ * Usage: bench_raft [-S] [-J] [-k outstanding] [-s bytes] [-t seconds] [-n replicas] [-p first port] [-d directory] */
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -14,6 +17,7 @@
 #include "base/mem.h"
 #include "base/metrics.h"
 #include "raft/node.h"
+#include "store/store.h"
 
 enum { SETTLE_MS = 500, LATENCIES_MAX = 8 << 20 };
 
@@ -30,6 +34,9 @@ struct bench {
     uint64_t *latencies;
     size_t n_latencies;
     unsigned outstanding;
+    struct store *store; /* with -S */
+    bool json;
+    uint64_t next_key;
     struct op *ops;
     struct rusage usage;
 };
@@ -53,11 +60,45 @@ static void done(struct raft_proposal *p, int err)
         propose(op);
 }
 
+enum { KEYS = 100000, OBJECT_MAX = 1 << 20 };
+
+/* A put of a ConfigMap of the size asked for. */
+static struct blob *store_command(struct bench *b)
+{
+    static const char head[] = "{\"kind\":\"ConfigMap\",\"apiVersion\":\"v1\",";
+    char key[64];
+    struct buf value = BUF_INIT(OBJECT_MAX), command = BUF_INIT(OBJECT_MAX);
+    int n = snprintf(key, sizeof(key), "default/key-%lu", b->next_key++ % KEYS);
+    buf_printf(&value, "%s\"metadata\":{\"name\":\"%s\",", head, key + 8);
+    uint32_t hole = (uint32_t)value.n;
+    buf_add_str(&value, "\"creationTimestamp\":\"2026-01-01T00:00:00Z\"},\"data\":{\"v\":\"");
+    while (value.n + 3 < b->size)
+        buf_add_char(&value, 'x');
+    buf_add_str(&value, "\"}}");
+    struct store_op op = {.kind = STORE_PUT,
+                          .table = SLICE("configmaps"),
+                          .key = slice_of(key, (size_t)n),
+                          .value = buf_slice(&value),
+                          .hole = hole,
+                          .type_len = sizeof(head) - 1};
+    store_txn_encode(&command, &(struct store_txn){.ops = &op, .n = 1});
+    struct blob *blob = blob_copy(buf_slice(&command));
+    buf_done(&value);
+    buf_done(&command);
+    return blob;
+}
+
+static struct blob *plain_command(struct bench *b)
+{
+    struct blob *command = blob_new(b->size);
+    memset(command->bytes, 'x', b->size);
+    return command;
+}
+
 static void propose(struct op *op)
 {
     struct bench *b = op->b;
-    struct blob *command = blob_new(b->size);
-    memset(command->bytes, 'x', b->size);
+    struct blob *command = b->store ? store_command(b) : plain_command(b);
     op->from = loop_now(b->l);
     op->p.done = done;
     b->outstanding++;
@@ -66,10 +107,29 @@ static void propose(struct op *op)
 
 static void apply(void *ctx, uint64_t index, struct slice command, struct raft_proposal *p)
 {
-    (void)ctx;
+    struct bench *b = ctx;
+    struct store_result result;
     (void)index;
-    (void)command;
     (void)p;
+    if (b->store)
+        store_apply(b->store, command, &result);
+}
+
+enum { WINDOW_EVENTS = 50000 };
+
+/* As the leader of a real cluster does once a second: the event window stays bounded. */
+static void applied(void *ctx, uint64_t index)
+{
+    struct bench *b = ctx;
+    (void)index;
+    uint64_t to = b->store ? store_compact_target(b->store, WINDOW_EVENTS, SIZE_MAX) : 0;
+    if (to && to - store_compacted(b->store) > WINDOW_EVENTS) {
+        struct buf command = BUF_INIT(64);
+        struct store_result result;
+        store_compact_encode(&command, to, 0);
+        store_apply(b->store, buf_slice(&command), &result);
+        buf_done(&command);
+    }
 }
 
 static void *snapshot_take(void *ctx)
@@ -115,6 +175,7 @@ static void failed(void *ctx, int err, const char *reason)
 
 static const struct raft_machine machine = {
     .apply = apply,
+    .applied = applied,
     .snapshot_take = snapshot_take,
     .snapshot_write = snapshot_write,
     .snapshot_free = snapshot_free,
@@ -159,7 +220,10 @@ static void end(struct loop_timer *t)
     b->stopping = true;
     qsort(b->latencies, b->n_latencies, sizeof(uint64_t), by_value);
     size_t n = b->n_latencies;
-    if (n) {
+    if (n && b->json) {
+        printf("{\"rate\":%.0f,\"p50_ms\":%.3f,\"p99_ms\":%.3f}\n", (double)n / seconds,
+               (double)b->latencies[n / 2] / 1e6, (double)b->latencies[n * 99 / 100] / 1e6);
+    } else if (n) {
         double syncs = metrics_one(&b->metrics, METRIC_COUNTER, "pintle_raft_syncs_total", "")->value;
         double entries = metrics_one(&b->metrics, METRIC_COUNTER, "pintle_raft_entries_synced_total", "")->value;
         printf("replicas=%u bytes=%u outstanding=%u: %.0f committed/s p50=%.2fms p99=%.2fms max=%.1fms | "
@@ -214,12 +278,19 @@ static void remove_dir(const char *dir)
 
 int main(int argc, char **argv)
 {
+    bool through_store = false;
     struct bench b = {.k = 256, .size = 512, .seconds = 5, .replicas = 3, .port = 19443};
     char dir[] = "./bench_raft.XXXXXX";
     int opt;
-    while ((opt = getopt(argc, argv, "k:s:t:n:p:d:")) != -1) {
+    while ((opt = getopt(argc, argv, "SJk:s:t:n:p:d:")) != -1) {
         unsigned v = optarg ? (unsigned)strtoul(optarg, NULL, 10) : 0;
         switch (opt) {
+        case 'S':
+            through_store = true;
+            break;
+        case 'J':
+            b.json = true;
+            break;
         case 'k':
             b.k = v;
             break;
@@ -249,6 +320,7 @@ int main(int argc, char **argv)
         pids[i] = fork();
         if (pids[i] == 0) {
             b.id = i + 1;
+            b.store = through_store ? store_new() : NULL;
             run_replica(&b);
         }
     }
