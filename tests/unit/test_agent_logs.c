@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "agent/log_rotate.h"
 #include "agent/logs.h"
 #include "agent/pods.h"
 #include "agent/server.h"
@@ -324,6 +325,27 @@ static void other_answers(void **state)
     bench_close(&b);
 }
 
+static void old_files_go(void **state)
+{
+    char message[16];
+    struct bench b;
+    (void)state;
+    bench_open(&b);
+    assert_int_equal(log_rotate_file(log_file(""), 10, 3, 1), 0); /* none there */
+    append(log_file(""), "short");
+    assert_int_equal(log_rotate_file(log_file(""), 10, 3, 1), 0);
+    for (int i = 1; i < 5; i++) {
+        snprintf(message, sizeof message, "message %d", i);
+        append(log_file(""), message);
+        assert_int_equal(log_rotate_file(log_file(""), 9, 3, i * NS_PER_SEC), 1);
+    }
+    assert_int_equal(access(log_file(""), F_OK), -1);
+    assert_int_equal(access(log_file(".1970-01-01T00:00:02.000000Z"), F_OK), -1);
+    assert_int_equal(unlink(log_file(".1970-01-01T00:00:03.000000Z")), 0);
+    assert_int_equal(unlink(log_file(".1970-01-01T00:00:04.000000Z")), 0);
+    bench_close(&b); /* nothing else is left */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {unit(lines_of_the_runtime),
@@ -332,6 +354,7 @@ int main(void)
                                        unit(serves_rotated_logs),
                                        unit(follows_until_the_container_ends),
                                        unit(a_follower_that_goes_away),
-                                       unit(other_answers)};
+                                       unit(other_answers),
+                                       unit(old_files_go)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
