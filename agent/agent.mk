@@ -4,6 +4,7 @@ libpintle_a_SOURCES += \
   agent/cri/cri.c agent/cri/cri.h \
   agent/files.c agent/files.h \
   agent/log_lines.c \
+  agent/log_rotate.c agent/log_rotate.h \
   agent/logs.c agent/logs.h \
   agent/node.c agent/node.h agent/node_impl.h \
   agent/node_facts.c \

@@ -183,7 +183,8 @@ static void on_gone(struct http_exchange *x)
 static void read_more(struct log_stream_state *s)
 {
     s->reading = true;
-    loop_work_queue(s->agent->loop, LOOP_LANE_POOL0, &s->reader->work);
+    unsigned lane = LOOP_LANE_POOL0 + (unsigned)loop_random_below(s->agent->loop, LOOP_LANES - LOOP_LANE_POOL0);
+    loop_work_queue(s->agent->loop, lane, &s->reader->work);
 }
 
 /* Passes the whole lines of in on; *used is how much of it they were. False when the limit is reached. */

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "agent/log_rotate.h"
 #include "agent/logs.h"
 #include "agent/pods.h"
 #include "base/mem.h"
@@ -22,6 +23,7 @@ struct agent_server {
     struct http_server *http;
     struct map targets; /* "127.0.0.1:1234" → struct http_client */
     struct list streams;
+    struct log_rotate *rotate;
 };
 
 /* ---- answers ---- */
@@ -409,6 +411,7 @@ int agent_server_new(struct agent *agent, struct agent_server **ret, char why[25
         mem_free(s);
         return err;
     }
+    s->rotate = log_rotate_new(agent);
     *ret = s;
     return 0;
 }
@@ -422,6 +425,7 @@ void agent_server_free(struct agent_server *s)
 {
     if (!s)
         return;
+    log_rotate_free(s->rotate);
     for (struct map_entry *e = map_first(&s->targets); e; e = map_next(&s->targets, e))
         http_client_free(e->value); /* upgrades under way end with an error here */
     http_server_free(s->http);      /* on_gone runs for what is open */

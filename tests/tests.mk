@@ -46,6 +46,7 @@ tests_unit_test_loop_sim_SOURCES = tests/unit/test_loop_sim.c tests/unit/loop_co
 tests_unit_test_net_SOURCES = tests/unit/test_net.c tests/unit/net_common.c tests/unit/net_common.h
 tests_unit_test_net_raw_SOURCES = tests/unit/test_net_raw.c tests/unit/net_common.c tests/unit/net_common.h
 tests_unit_test_auth_SOURCES = tests/unit/test_auth.c tests/unit/net_common.c tests/unit/net_common.h
+tests_unit_test_agent_logs_SOURCES = tests/unit/test_agent_logs.c tests/unit/net_common.c tests/unit/net_common.h
 
 noinst_PROGRAMS += tests/bench/bench_raft
 tests_bench_bench_raft_SOURCES = tests/bench/bench_raft.c

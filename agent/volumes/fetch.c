@@ -72,7 +72,7 @@ static void on_reply(void *ctx, const struct client_reply *reply)
         f->err = buf_add_slice(&f->json, reply->body);
     else if (!reply->err && reply->code != 404)
         f->err = reply->code == 403 ? -EACCES : -EIO;
-    f->until = loop_now(l) + VOLUME_FETCH_KEEP_MS * 1000000ULL;
+    f->until = loop_now(l) + (f->json.n ? VOLUME_FETCH_KEEP_MS : VOLUME_FETCH_ABSENT_MS) * 1000000ULL;
     loop_timer_start(l, &f->timer, 0);
 }
 

@@ -14,7 +14,8 @@ enum {
     VOLUME_FILES_MAX = 10000, /* in one volume */
     VOLUME_ARENA_MAX = 64 << 20,
     VOLUME_OBJECT_MAX = 8 << 20,
-    VOLUME_FETCH_KEEP_MS = 10000, /* answers are shared so long */
+    VOLUME_FETCH_KEEP_MS = 10000,  /* answers are shared so long */
+    VOLUME_FETCH_ABSENT_MS = 1000, /* that there is none: people are waiting for the pod then */
     VOLUME_REFRESH_MS = 60000,
     VOLUME_TOKEN_S = 3600,  /* life of a token that says nothing */
     VOLUME_DEPTH_MAX = 128, /* of directories while deleting */

@@ -6,10 +6,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "agent/log_rotate.h"
 #include "agent/logs.h"
 #include "agent/pods.h"
 #include "agent/server.h"
+#include "auth/pki.h"
 #include "base/timefmt.h"
+#include "net_common.h"
 
 /* ---- lines ---- */
 
@@ -324,6 +327,84 @@ static void other_answers(void **state)
     bench_close(&b);
 }
 
+/* ---- who may enter ---- */
+
+static int code_for(struct net_env *e, struct agent *agent, const struct pki_pair *ca, const char *org)
+{
+    struct pki_request client = {.common_name = "x", .orgs = &org, .n_orgs = org ? 1 : 0, .client = true, .days = 10};
+    struct tls_options o = {
+        .cert_file = net_file(e, "who.crt"), .key_file = net_file(e, "who.key"), .ca_file = net_file(e, "ca.crt")};
+    struct net_call call = {0};
+    struct pki_pair *pair;
+    char why[256], addr[64];
+    assert_int_equal(pki_issue(ca, &client, loop_wall(e->l), &pair), 0);
+    assert_int_equal(pki_pair_write(pair, loop_fs(e->l), o.cert_file, o.key_file), 0);
+    pki_pair_free(pair);
+    struct tls_context *tls;
+    assert_int_equal(tls_context_new(&o, &tls, why), 0);
+    snprintf(addr, sizeof addr, "127.0.0.1:%u", agent_server_port(agent->server));
+    struct http_client *http = http_client_new(e->l, &(struct http_client_options){.addr = addr, .tls = tls});
+    net_get(&call, http, "/healthz");
+    net_run(e, net_is_done, &call);
+    net_call_done(&call);
+    http_client_free(http);
+    tls_context_free(tls);
+    return call.err ? call.err : call.code;
+}
+
+static void only_servers_and_administrators_enter(void **state)
+{
+    struct net_env e;
+    struct pki_pair *ca, *pair;
+    char why[256];
+    static const char *const ips[] = {"127.0.0.1"};
+    const struct pki_request server = {.common_name = "n1", .ips = ips, .n_ips = 1, .server = true, .days = 10};
+    (void)state;
+    net_setup(&e);
+    assert_int_equal(pki_ca_create("ca", PKI_CA_DAYS, loop_wall(e.l), &ca), 0);
+    assert_int_equal(pki_pair_write(ca, loop_fs(e.l), net_file(&e, "ca.crt"), net_file(&e, "ca.key")), 0);
+    assert_int_equal(pki_issue(ca, &server, loop_wall(e.l), &pair), 0);
+    assert_int_equal(pki_pair_write(pair, loop_fs(e.l), net_file(&e, "server.crt"), net_file(&e, "server.key")), 0);
+    pki_pair_free(pair);
+    struct agent agent = {.loop = e.l, .o = {.listen = "127.0.0.1:0", .node_name = "n1"}};
+    struct tls_options o = {.cert_file = net_file(&e, "server.crt"),
+                            .key_file = net_file(&e, "server.key"),
+                            .ca_file = net_file(&e, "ca.crt"),
+                            .verify_client = true,
+                            .require_client = true};
+    assert_int_equal(tls_context_new(&o, &agent.o.tls, why), 0);
+    assert_int_equal(agent_server_new(&agent, &agent.server, why), 0);
+    assert_int_equal(code_for(&e, &agent, ca, "pintle:servers"), 200);
+    assert_int_equal(code_for(&e, &agent, ca, "system:masters"), 200);
+    assert_int_equal(code_for(&e, &agent, ca, "system:nodes"), 403);
+    assert_int_equal(code_for(&e, &agent, ca, NULL), 403);
+    agent_server_free(agent.server);
+    tls_context_free(agent.o.tls);
+    pki_pair_free(ca);
+    net_teardown(&e);
+}
+
+static void old_files_go(void **state)
+{
+    char message[16];
+    struct bench b;
+    (void)state;
+    bench_open(&b);
+    assert_int_equal(log_rotate_file(log_file(""), 10, 3, 1), 0); /* none there */
+    append(log_file(""), "short");
+    assert_int_equal(log_rotate_file(log_file(""), 10, 3, 1), 0);
+    for (int i = 1; i < 5; i++) {
+        snprintf(message, sizeof message, "message %d", i);
+        append(log_file(""), message);
+        assert_int_equal(log_rotate_file(log_file(""), 9, 3, i * NS_PER_SEC), 1);
+    }
+    assert_int_equal(access(log_file(""), F_OK), -1);
+    assert_int_equal(access(log_file(".1970-01-01T00:00:02.000000Z"), F_OK), -1);
+    assert_int_equal(unlink(log_file(".1970-01-01T00:00:03.000000Z")), 0);
+    assert_int_equal(unlink(log_file(".1970-01-01T00:00:04.000000Z")), 0);
+    bench_close(&b); /* nothing else is left */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {unit(lines_of_the_runtime),
@@ -332,6 +413,8 @@ int main(void)
                                        unit(serves_rotated_logs),
                                        unit(follows_until_the_container_ends),
                                        unit(a_follower_that_goes_away),
-                                       unit(other_answers)};
+                                       unit(other_answers),
+                                       unit(old_files_go),
+                                       unit(only_servers_and_administrators_enter)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
