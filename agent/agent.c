@@ -73,11 +73,11 @@ void agent_free(struct agent *a)
         return;
     agent_server_free(a->server);
     proxy_free(a->proxy);
+    cri_free(a->cri); /* ends the calls in flight, while those who wait for them are still there */
     pods_free(a->pods);
     node_free(a->node);
     probes_free(a->probes);
     volumes_free(a->volumes);
     events_free(a->events);
-    cri_free(a->cri);
     mem_free(a);
 }

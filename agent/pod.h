@@ -59,7 +59,7 @@ struct pod {
     char uid[64];
     struct arena arena; /* obj lives here; replaced with it */
     const struct json *obj;
-    struct container containers[POD_CONTAINERS_MAX]; /* init containers first */
+    struct container *containers; /* init containers first; made once, as the spec's never change in number */
     size_t n_containers;
     enum pod_phase phase;
     /* runtime */

@@ -73,6 +73,11 @@ static void step_fail(struct step *s)
 static void on_cri(void *ctx, int err, const char *message, const ProtobufCMessage *response)
 {
     struct step *s = ctx;
+    if (err == -ESHUTDOWN) { /* the agent is ending: whoever comes next looks again */
+        s->pod->busy = false;
+        mem_free(s);
+        return;
+    }
     s->next(s, err, message, response);
 }
 
@@ -593,10 +598,11 @@ static void on_stopped(void *ctx, int err, const char *message, const ProtobufCM
 {
     struct stopping *k = ctx;
     struct pod *p = k->pod;
-    (void)err, (void)message, (void)response;
+    (void)message, (void)response;
     k->c->stopping = false;
     mem_free(k);
-    pods_relist_soon(p->owner);
+    if (err != -ESHUTDOWN)
+        pods_relist_soon(p->owner);
 }
 
 static int64_t grace_seconds(const struct pod *p)

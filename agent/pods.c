@@ -76,6 +76,8 @@ static void set_object(struct pod *p, struct slice text)
     p->arena = fresh;
     p->obj = obj;
     if (first) {
+        size_t n = json_len(json_path(obj, "spec.initContainers")) + json_len(json_path(obj, "spec.containers"));
+        p->containers = mem_zalloc((n < POD_CONTAINERS_MAX ? n : POD_CONTAINERS_MAX) * sizeof *p->containers);
         add_containers(p, "spec.initContainers", true);
         add_containers(p, "spec.containers", false);
     } else {
@@ -119,6 +121,7 @@ void pod_forget(struct pod *p)
     pod_env_forget(p);
     buf_done(&p->sent);
     arena_done(&p->arena);
+    mem_free(p->containers);
     mem_free(p);
 }
 
@@ -194,7 +197,11 @@ static void orphan_stopped(void *ctx, int err, const char *message, const Protob
 {
     struct orphan *o = ctx;
     Runtime__V1__RemovePodSandboxRequest q = RUNTIME__V1__REMOVE_POD_SANDBOX_REQUEST__INIT;
-    (void)err, (void)message, (void)response;
+    (void)message, (void)response;
+    if (err == -ESHUTDOWN) {
+        mem_free(o);
+        return;
+    }
     q.pod_sandbox_id = o->id;
     cri_call(o->owner->agent->cri, CRI_REMOVE_POD_SANDBOX, &q.base, 0, orphan_removed, o);
 }
@@ -302,6 +309,8 @@ static void on_containers(void *ctx, int err, const char *message, const Protobu
     struct pods *ps = ctx;
     (void)message;
     ps->list_call = NULL;
+    if (err == -ESHUTDOWN)
+        return;
     if (err) {
         list_over(ps);
         return;
@@ -324,6 +333,8 @@ static void on_sandboxes(void *ctx, int err, const char *message, const Protobuf
 {
     struct pods *ps = ctx;
     ps->list_call = NULL;
+    if (err == -ESHUTDOWN)
+        return;
     if (err) {
         log_warn(loop_log(ps->agent->loop), "pods", "the runtime does not answer err=%d message=\"%s\"", err, message);
         list_over(ps);
