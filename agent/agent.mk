@@ -48,5 +48,6 @@ agent/cri/cri.pb-c.h: agent/cri/cri.pb-c.c
 
 noinst_PROGRAMS += pintle-pause
 pintle_pause_SOURCES = agent/pause/pause.c
+pintle_pause_CFLAGS = -std=c11 -O2 -Wall -Wextra -Werror
 pintle_pause_LDFLAGS = -static
 pintle_pause_LDADD =

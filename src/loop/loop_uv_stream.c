@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "loop/loop_uv.h"
 
-enum { IOV_LIMIT = 512, PEER_MAX = 64, ADDR_HOST_MAX = 64, QUEUE_FIRST_CAP = 8 };
+enum { IOV_LIMIT = 512, PEER_MAX = 80, ADDR_HOST_MAX = 64, QUEUE_FIRST_CAP = 8 };
 
 union uv_socket {
     uv_handle_t handle;
