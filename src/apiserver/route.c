@@ -14,7 +14,7 @@ static const char *const verb_text[API_VERBS] = {
 
 const char *api_verb_name(enum api_verb v)
 {
-    return verb_text[v];
+    return v < API_VERBS ? verb_text[v] : ""; /* a method that the path does not allow */
 }
 
 /* ---- query ---- */

@@ -186,13 +186,15 @@ int options_parse(const struct command *c, int argc, char **argv, void *target, 
         rv = from_file(c, target, config_default, false);
     if (!rv)
         rv = from_line(c, argc, argv, target, rest, &n_rest);
-    if (ret_rest)
-        *ret_rest = rest;
-    if (ret_n_rest)
-        *ret_n_rest = n_rest;
     if (!rv && !ret_rest && n_rest) {
         fprintf(stderr, "pintle %s: what is \"%s\"? see pintle %s --help\n", c->name, rest[0], c->name);
         rv = 2;
     }
+    if (ret_n_rest)
+        *ret_n_rest = n_rest;
+    if (ret_rest)
+        *ret_rest = rest;
+    else
+        mem_free(rest);
     return rv;
 }

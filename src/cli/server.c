@@ -119,12 +119,12 @@ static enum log_level level_of(const char *text)
 
 /* ---- certificates ---- */
 
-static const char *in_dir(const char *dir, const char *file)
+enum { FILE_PATH_MAX = 512 };
+
+static const char *in_dir(char out[FILE_PATH_MAX], const char *dir, const char *file)
 {
-    size_t n = strlen(dir) + strlen(file) + 2;
-    char *path = mem_alloc(n); /* for the process's life */
-    snprintf(path, n, "%s/%s", dir, file);
-    return path;
+    snprintf(out, FILE_PATH_MAX, "%s/%s", dir, file);
+    return out;
 }
 
 static int load_file(struct loop *l, const char *path, struct buf *out)
@@ -148,9 +148,10 @@ static int load_file(struct loop *l, const char *path, struct buf *out)
 
 static int load_security(struct server *s, char why[256])
 {
-    const char *dir = s->o.cert_dir, *ca = in_dir(dir, "ca.crt");
-    struct tls_options serving = {.cert_file = in_dir(dir, "server.crt"),
-                                  .key_file = in_dir(dir, "server.key"),
+    char ca_path[FILE_PATH_MAX], cert[FILE_PATH_MAX], key[FILE_PATH_MAX], sa_key[FILE_PATH_MAX];
+    const char *dir = s->o.cert_dir, *ca = in_dir(ca_path, dir, "ca.crt");
+    struct tls_options serving = {.cert_file = in_dir(cert, dir, "server.crt"),
+                                  .key_file = in_dir(key, dir, "server.key"),
                                   .ca_file = ca,
                                   .verify_client = true,
                                   .h2 = true};
@@ -164,7 +165,7 @@ static int load_security(struct server *s, char why[256])
     if (!rv)
         rv = tls_context_new(&outgoing, &s->client_tls, why);
     if (!rv)
-        rv = sa_signer_new(in_dir(dir, "sa.key"), NULL, &s->signer, why);
+        rv = sa_signer_new(in_dir(sa_key, dir, "sa.key"), NULL, &s->signer, why);
     if (!rv && (rv = load_file(s->loop, ca, &s->ca_pem)))
         snprintf(why, 256, "%s: %s", ca, strerror(-rv));
     return rv;
