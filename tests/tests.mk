@@ -59,3 +59,8 @@ tests_bench_bench_load_LDADD = $(PINTLE_LIBS)
 .PHONY: bench
 bench: all
 	PINTLE=$(abs_top_builddir)/pintle $(top_srcdir)/tests/bench/run $(abs_top_builddir)/bench.json
+
+check_PROGRAMS += tests/sim/test_cluster
+TESTS += tests/sim/test_cluster
+tests_sim_test_cluster_SOURCES = tests/sim/test_cluster.c tests/sim/cluster.c tests/sim/cluster.h \
+	tests/sim/fake_node.c tests/sim/fake_node.h tests/sim/load.c tests/sim/load.h

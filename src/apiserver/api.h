@@ -49,6 +49,9 @@ struct api_options {
 
 /* Borrows what the options point to. */
 struct api *api_new(struct loop *l, const struct api_options *o);
+/* Ends all requests; to be called before replica_free. Those that wait for the replica are ended by replica_free, and the
+ * last of them frees the rest of the api: metrics and loop must last until then. In-process requests must have been
+ * cancelled. */
 void api_free(struct api *api);
 /* Listens; may be called for several addresses. 0 or negative errno. */
 int api_serve(struct api *api, const char *listen, unsigned *ret_port);
@@ -66,6 +69,8 @@ struct api_local {
     struct arena arena;                                             /* the request's */
     struct api_request *request;
     struct buf out;
+    struct list link; /* the api's, once answered */
+    int code;
     bool cancelled;
 };
 

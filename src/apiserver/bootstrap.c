@@ -12,9 +12,14 @@ enum { BOOTSTRAP_RETRY_MS = 500, EXTRAS = 4 };
 struct api_bootstrap {
     struct api *api;
     struct loop_timer timer;
-    struct api_local local;
+    struct bootstrap_call *call; /* under way, or NULL */
     size_t next;
-    bool running, calling;
+    bool running;
+};
+
+struct bootstrap_call {
+    struct api_local local; /* first: a cancelled call is freed as its api_local */
+    struct api_bootstrap *b;
 };
 
 static size_t n_static(void)
@@ -36,8 +41,10 @@ static void step(struct api_bootstrap *b);
 
 static void on_created(struct api_local *l, int code, struct slice body)
 {
-    struct api_bootstrap *b = container_of(l, struct api_bootstrap, local);
-    b->calling = false;
+    struct bootstrap_call *call = container_of(l, struct bootstrap_call, local);
+    struct api_bootstrap *b = call->b;
+    mem_free(call);
+    b->call = NULL;
     if (!b->running)
         return;
     if (code == 200 || code == 201 || code == 409) {
@@ -51,6 +58,13 @@ static void on_created(struct api_local *l, int code, struct slice body)
     if (code == 400 || code == 422 || code == 404)
         b->next++; /* a fault of ours: the others still count */
     loop_timer_start(b->api->loop, &b->timer, BOOTSTRAP_RETRY_MS);
+}
+
+static void begin_call(struct api_bootstrap *b)
+{
+    b->call = mem_new(struct bootstrap_call);
+    b->call->b = b;
+    b->call->local.done = on_created;
 }
 
 static bool exists(struct api_bootstrap *b, const struct resource *res, const struct json *obj)
@@ -71,9 +85,9 @@ static void create(struct api_bootstrap *b, const struct resource *res, const st
     user_set_superuser(&user, &scratch);
     snprintf(path, sizeof path, "/%s%s/%s%s%" SLICE_FMT "/%s", res->group[0] ? "apis/" : "api", res->group,
              res->version, ns.n ? "/namespaces/" : "", SLICE_ARG(ns), res->plural);
-    b->local.done = on_created;
-    b->calling = true;
-    api_local_start(b->api, &b->local, &user, "POST", path, "fieldManager=pintle-bootstrap", "application/json", text);
+    begin_call(b);
+    api_local_start(b->api, &b->call->local, &user, "POST", path, "fieldManager=pintle-bootstrap", "application/json",
+                    text);
     arena_done(&scratch);
 }
 
@@ -165,9 +179,8 @@ static bool apply_extra(struct api_bootstrap *b, size_t i)
     arena_init(&scratch, 1 << 16);
     user_set_superuser(&user, &scratch);
     extras[i].write(b->api, &text);
-    b->local.done = on_created;
-    b->calling = true;
-    api_local_start(b->api, &b->local, &user, "PATCH", extras[i].path, "fieldManager=pintle-bootstrap&force=true",
+    begin_call(b);
+    api_local_start(b->api, &b->call->local, &user, "PATCH", extras[i].path, "fieldManager=pintle-bootstrap&force=true",
                     "application/apply-patch+yaml", buf_slice(&text));
     buf_done(&text);
     arena_done(&scratch);
@@ -201,7 +214,7 @@ static void step(struct api_bootstrap *b)
 static void on_timer(struct loop_timer *t)
 {
     struct api_bootstrap *b = container_of(t, struct api_bootstrap, timer);
-    if (b->running && !b->calling)
+    if (b->running && !b->call)
         step(b);
 }
 
@@ -233,5 +246,7 @@ void api_bootstrap_free(struct api_bootstrap *b)
     if (!b)
         return;
     api_bootstrap_stop(b);
+    if (b->call)
+        api_local_cancel(&b->call->local);
     mem_free(b);
 }

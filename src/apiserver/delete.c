@@ -173,9 +173,19 @@ struct collection {
     size_t n, at;
     struct api_responder own; /* the request's responder, with the single deletes' answers caught */
     const struct api_responder *outer;
+    struct api_request *r;
+    struct loop_timer timer;
 };
 
-static void next_deletion(void *arg);
+static void next_deletion(struct loop_timer *t);
+
+static void deletion_close(struct api_request *r)
+{
+    struct collection *c = r->waiting;
+    loop_timer_stop(r->api->loop, &c->timer);
+    r->responder = c->outer;
+    r->responder->abort(r);
+}
 
 static void caught(struct api_request *r, int code, const struct http_header *headers, size_t n,
                    const struct chunk *body, size_t n_chunks)
@@ -188,14 +198,17 @@ static void caught(struct api_request *r, int code, const struct http_header *he
     }
     for (size_t i = 0; i < n_chunks; i++)
         blob_unref(body[i].blob);
-    loop_post(r->api->loop, next_deletion, r);
+    r->waiting = c;
+    r->on_close = deletion_close;
+    loop_timer_start(r->api->loop, &c->timer, 0);
 }
 
-static void next_deletion(void *arg)
+static void next_deletion(struct loop_timer *t)
 {
-    struct api_request *r = arg;
-    struct collection *c = container_of(r->responder, struct collection, own);
+    struct collection *c = container_of(t, struct collection, timer);
+    struct api_request *r = c->r;
     struct slice ns, name;
+    r->on_close = NULL;
     if (r->gone || c->at == c->n) {
         r->responder = c->outer;
         r->replied = false;
@@ -244,5 +257,7 @@ void api_delete_collection(struct api_request *r)
     c->own = *r->responder;
     c->own.reply = caught;
     r->responder = &c->own;
-    next_deletion(r);
+    c->r = r;
+    c->timer.cb = next_deletion;
+    next_deletion(&c->timer);
 }

@@ -65,6 +65,19 @@ static void forward_end(struct forwarding *fw)
     buf_done(&fw->body);
 }
 
+static void forward_close(struct api_request *r)
+{
+    forward_end(r->waiting);
+    r->responder->abort(r);
+}
+
+static void forward_later(struct forwarding *fw)
+{
+    fw->r->waiting = fw;
+    fw->r->on_close = forward_close;
+    loop_timer_start(fw->r->api->loop, &fw->timer, FORWARD_RETRY_MS);
+}
+
 static void copy_text(char *out, size_t size, struct slice s)
 {
     size_t n = s.n < size - 1 ? s.n : size - 1;
@@ -122,7 +135,7 @@ static void on_done(void *ctx, int err, int code, const struct http_header *trai
     } else if (!err && !(fw->code == 503 && loop_now(r->api->loop) < fw->deadline)) {
         reply_forwarded(fw);
     } else if ((!err || !sent) && loop_now(r->api->loop) < fw->deadline) {
-        loop_timer_start(r->api->loop, &fw->timer, FORWARD_RETRY_MS);
+        forward_later(fw);
     } else {
         forward_end(fw);
         api_reply_errno(r, sent ? -ETIMEDOUT : -EAGAIN, "passing the request to the leader");
@@ -131,7 +144,9 @@ static void on_done(void *ctx, int err, int code, const struct http_header *trai
 
 static void on_timer(struct loop_timer *t)
 {
-    forward_try(container_of(t, struct forwarding, timer));
+    struct forwarding *fw = container_of(t, struct forwarding, timer);
+    fw->r->on_close = NULL;
+    forward_try(fw);
 }
 
 static void add(struct http_header *h, size_t *n, const char *name, struct slice value)
@@ -151,7 +166,7 @@ static void forward_try(struct forwarding *fw)
     }
     if (!client) {
         if (loop_now(r->api->loop) < fw->deadline) {
-            loop_timer_start(r->api->loop, &fw->timer, FORWARD_RETRY_MS);
+            forward_later(fw);
             return;
         }
         forward_end(fw);

@@ -27,7 +27,10 @@ struct api {
     struct api_options o;
     struct store *store;
     struct api_listener *listeners;
-    struct list streams; /* api_request.link: watches and streamed lists */
+    struct list streams;  /* api_request.link: watches and streamed lists */
+    struct list requests; /* api_request.at_work */
+    struct list answered; /* api_local.link: in-process requests whose done is to run in the next turn */
+    struct loop_timer deliver;
     struct replica_listener role;
     struct api_authz *authz;
     struct api_forward *forward;
@@ -37,6 +40,7 @@ struct api {
     uint64_t next_request;
     size_t inflight;
     bool draining;
+    bool closed; /* freed as soon as the last request has left */
     uint64_t started;
     /* metrics */
     struct metric_family *m_requests, *m_seconds;
@@ -49,6 +53,8 @@ struct api {
 struct store_table *api_table(struct api *api, const struct resource *res);
 /* "ns/name" or "name". */
 struct slice api_key(struct api_request *r, struct slice ns, struct slice name);
+/* The request was answered: it is no longer the api's; the last one frees an api that was closed. */
+void api_leave(struct api_request *r);
 /* Counts an answer in the metrics. */
 void api_account(struct api_request *r, int code);
 

@@ -268,9 +268,9 @@ static void tunnel_ready(void *ctx, int err, int code, const struct http_header 
     }
     struct loop *l = r->api->loop;
     api_account(r, code);
-    r->api->inflight--;
-    list_remove(&r->link);
-    conn_splice(l, http_upgrade(r->http, code, headers, n), raw, NULL, NULL);
+    struct http_exchange *x = r->http;
+    api_leave(r);
+    conn_splice(l, http_upgrade(x, code, headers, n), raw, NULL, NULL);
 }
 
 void api_pod_stream(struct api_request *r)

@@ -17,18 +17,22 @@ static struct api_request *request_of(struct http_exchange *x)
 }
 
 /* Every answer ends the exchange and with it the request's arena. */
-static void leave(struct api_request *r)
+void api_leave(struct api_request *r)
 {
-    r->api->inflight--;
-    r->api->m_inflight->value = (double)r->api->inflight;
+    struct api *api = r->api;
+    api->inflight--;
+    api->m_inflight->value = (double)api->inflight;
     list_remove(&r->link);
+    list_remove(&r->at_work);
+    if (api->closed && list_empty(&api->requests))
+        mem_free(api);
 }
 
 static void http_answer(struct api_request *r, int code, const struct http_header *headers, size_t n,
                         const struct chunk *body, size_t n_chunks)
 {
     struct http_exchange *x = r->http;
-    leave(r);
+    api_leave(r);
     http_reply(x, code, headers, n, body, n_chunks);
 }
 
@@ -50,14 +54,14 @@ static size_t http_queued(const struct api_request *r)
 static void http_finish(struct api_request *r)
 {
     struct http_exchange *x = r->http;
-    leave(r);
+    api_leave(r);
     http_reply_end(x);
 }
 
 static void http_give_up(struct api_request *r)
 {
     struct http_exchange *x = r->http;
-    leave(r);
+    api_leave(r);
     http_abort(x);
 }
 
@@ -256,6 +260,7 @@ static void enter(struct api *api, struct api_request *r)
     r->api = api;
     r->started = loop_now(api->loop);
     list_init(&r->link);
+    list_push(&api->requests, &r->at_work);
     api->inflight++;
     api->m_inflight->value = (double)api->inflight;
 }
@@ -311,36 +316,55 @@ static void local_free(struct api_local *l)
     buf_done(&l->out);
 }
 
-struct local_answer {
-    struct api_local *local;
-    int code;
-};
-
-/* In a later turn, so that done never runs inside the call that asked. */
-static void local_deliver(void *arg)
+/* Nobody waits for it any more. */
+static void local_drop(struct api_local *l)
 {
-    struct local_answer *answer = arg;
-    struct api_local *l = answer->local;
-    int code = answer->code;
-    mem_free(answer);
-    if (l->cancelled) {
-        local_free(l);
+    bool cancelled = l->cancelled;
+    local_free(l);
+    if (cancelled)
         mem_free(l);
-        return;
-    }
+}
+
+static void local_done(struct api_local *l)
+{
     struct buf out = l->out;
     buf_init(&l->out, API_ARENA_MAX);
     local_free(l);
-    l->done(l, code, buf_slice(&out));
+    l->done(l, l->code, buf_slice(&out));
     buf_done(&out);
+}
+
+/* In a later turn, so that done never runs inside the call that asked. Those answered meanwhile have to wait. */
+static void local_deliver(struct loop_timer *t)
+{
+    struct api *api = container_of(t, struct api, deliver);
+    struct list now;
+    list_init(&now);
+    for (struct list *it; (it = list_pop(&api->answered));)
+        list_push(&now, it);
+    for (struct list *it; (it = list_pop(&now));) {
+        struct api_local *l = container_of(it, struct api_local, link);
+        if (l->cancelled)
+            local_drop(l);
+        else
+            local_done(l);
+    }
 }
 
 static void local_finish(struct api_request *r, int code)
 {
-    struct local_answer *answer = mem_new(struct local_answer);
-    *answer = (struct local_answer){local_of(r), code};
-    leave(r);
-    loop_post(r->api->loop, local_deliver, answer);
+    struct api *api = r->api;
+    struct api_local *l = local_of(r);
+    bool closed = api->closed;
+    l->code = code;
+    api_leave(r);
+    if (closed) {
+        local_drop(l);
+        return;
+    }
+    list_push(&api->answered, &l->link);
+    if (!loop_timer_armed(&api->deliver))
+        loop_timer_start(api->loop, &api->deliver, 0);
 }
 
 static void local_write(struct api_request *r, const struct chunk *chunks, size_t n)
@@ -443,6 +467,9 @@ struct api *api_new(struct loop *l, const struct api_options *o)
     api->o = *o;
     api->store = replica_store(o->replica);
     list_init(&api->streams);
+    list_init(&api->requests);
+    list_init(&api->answered);
+    api->deliver.cb = local_deliver;
     map_init(&api->documents, 0);
     loop_random(l, &api->instance, sizeof api->instance);
     api->started = loop_now(l);
@@ -489,6 +516,20 @@ void api_drain(struct api *api, unsigned grace_ms)
         http_server_drain(l->server, grace_ms);
 }
 
+/* What still waits for a timer ends here; what waits for the replica ends with it. */
+static void end_requests(struct api *api)
+{
+    list_each (node, &api->requests) {
+        struct api_request *r = container_of(node, struct api_request, at_work);
+        r->gone = true;
+        if (r->on_close)
+            r->on_close(r);
+    }
+    loop_timer_stop(api->loop, &api->deliver);
+    for (struct list *it; (it = list_pop(&api->answered));)
+        local_drop(container_of(it, struct api_local, link));
+}
+
 void api_free(struct api *api)
 {
     if (!api)
@@ -509,7 +550,10 @@ void api_free(struct api *api)
         mem_free(e->value);
     }
     map_done(&api->documents);
-    mem_free(api);
+    end_requests(api);
+    api->closed = true;
+    if (list_empty(&api->requests))
+        mem_free(api);
 }
 
 struct replica *api_replica(struct api *api)

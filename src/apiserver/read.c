@@ -18,10 +18,25 @@ struct fresh_wait {
     uint64_t revision, deadline;
 };
 
+static void wait_close(struct api_request *r)
+{
+    struct fresh_wait *w = r->waiting;
+    loop_timer_stop(r->api->loop, &w->timer);
+    r->responder->abort(r);
+}
+
+static void wait_more(struct fresh_wait *w)
+{
+    w->r->waiting = w;
+    w->r->on_close = wait_close;
+    loop_timer_start(w->r->api->loop, &w->timer, WAIT_POLL_MS);
+}
+
 static void on_wait(struct loop_timer *t)
 {
     struct fresh_wait *w = container_of(t, struct fresh_wait, timer);
     struct api_request *r = w->r;
+    r->on_close = NULL;
     if (r->gone) {
         r->responder->abort(r);
     } else if (store_revision(r->api->store) >= w->revision) {
@@ -34,7 +49,7 @@ static void on_wait(struct loop_timer *t)
         st.retry_after = 1;
         api_reply_status(r, &st);
     } else {
-        loop_timer_start(r->api->loop, t, WAIT_POLL_MS);
+        wait_more(w);
     }
 }
 
@@ -48,7 +63,7 @@ void api_wait_revision(struct api_request *r, uint64_t revision, void (*next)(st
     *w = (struct fresh_wait){.timer.cb = on_wait, .r = r, .revision = revision};
     w->deadline = loop_now(r->api->loop) + (uint64_t)WAIT_MAX_MS * 1000000;
     r->next = next;
-    loop_timer_start(r->api->loop, &w->timer, WAIT_POLL_MS);
+    wait_more(w);
 }
 
 /* "" = as fresh as any write acknowledged before (a round to the majority), "0" = whatever is here, N = at least N. */

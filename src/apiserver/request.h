@@ -106,7 +106,11 @@ struct api_request {
     void *state;                                  /* of the handler at work */
     void (*on_gone)(struct api_request *r);       /* the client went away: stop producing */
     void (*on_drain)(struct api_request *r);
-    struct list link; /* the api's list of streams, while streaming */
+    struct list link;    /* the api's list of streams, while streaming */
+    struct list at_work; /* the api's list of all requests */
+    /* Set while the request waits for nothing but a timer: the api is being freed, stop waiting and abort. */
+    void (*on_close)(struct api_request *r);
+    void *waiting; /* for on_close */
 };
 
 /* Splits path and query into the routing fields and options. 0, or an HTTP error with *st set. */

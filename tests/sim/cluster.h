@@ -1,0 +1,87 @@
+/* A whole cluster in one process: three replicas with API, controllers and scheduler, five fake nodes, and the checks that
+ * must hold after every event of the simulated world:
+ *  - at most one leader a term;
+ *  - replicas that have applied the same log index have the same state hash;
+ *  - the revision of a running replica only grows.
+ *
+ * Happy path: world_init, world_step or world_run for as long as wanted, faults through sim.h, world_kill and
+ * world_start; world_done. A violated check fails the test and names the seed. */
+#ifndef PINTLE_TESTS_SIM_CLUSTER_H
+#define PINTLE_TESTS_SIM_CLUSTER_H
+
+#include "unit.h"
+
+#include <stdio.h>
+
+#include "apiserver/api.h"
+#include "client/client.h"
+#include "controllers/runtime.h"
+#include "loop/sim.h"
+#include "scheduler/scheduler.h"
+
+enum { REPLICAS = 3, NODES = 5, WORLD_TERMS = 65536 };
+
+#define CHECK(w, cond, ...)                                                                                            \
+    do {                                                                                                               \
+        if (!(cond)) {                                                                                                 \
+            fprintf(stderr, "seed %llu at %llu ms: ", (unsigned long long)(w)->seed,                                   \
+                    (unsigned long long)(sim_now((w)->sim) / 1000000));                                                \
+            fprintf(stderr, __VA_ARGS__);                                                                              \
+            fprintf(stderr, "\n");                                                                                     \
+            fail();                                                                                                    \
+        }                                                                                                              \
+    } while (0)
+
+struct world;
+struct fake_node;
+
+struct replica_host {
+    struct world *w;
+    size_t i;
+    struct loop *loop;
+    struct metrics metrics;
+    struct replica *replica; /* NULL while down */
+    struct api *api;
+    struct client *controller_client, *scheduler_client;
+    struct controllers *controllers;
+    struct scheduler *scheduler;
+    struct replica_listener role;
+    bool leader, failed;
+    uint64_t term, applied, revision; /* applied, revision: as last seen by the checks */
+};
+
+struct world {
+    struct sim *sim;
+    uint64_t seed;
+    struct replica_host replicas[REPLICAS];
+    struct fake_node *nodes[NODES];
+    struct loop *load; /* the host of the clients */
+    struct raft_member members[REPLICAS];
+    struct api_member api_members[REPLICAS];
+    uint64_t snapshot_every;
+    uint64_t leader_of[WORLD_TERMS];
+    uint64_t *hashes; /* by log index; 0 = nobody applied it yet */
+    size_t n_hashes;
+    size_t elections, kills, cuts;
+};
+
+/* The API's addresses, for clients. */
+extern const char *const world_servers[REPLICAS];
+
+/* All hosts, running. */
+void world_init(struct world *w, uint64_t seed);
+void world_done(struct world *w);
+/* Starts or kills replica i; neither is harmful when it is so already. */
+void world_start(struct world *w, size_t i);
+void world_kill(struct world *w, size_t i, bool crash);
+size_t world_alive(const struct world *w);
+/* The replica that says it leads in the newest term, or -1. */
+int world_leader(const struct world *w);
+/* Runs events, with all checks after each, until ms of virtual time have passed. */
+void world_run(struct world *w, uint64_t ms);
+/* All faults end, everything runs. */
+void world_heal(struct world *w);
+/* Every replica runs, has applied the same index, and one leads. */
+bool world_agrees(const struct world *w);
+
+#endif

@@ -1,0 +1,284 @@
+/* The whole cluster under chaos by seed: kills, partitions, pauses, slow disks and links. See cluster.h and load.h for
+ * what is checked on the way; at the end everything heals and has to come to the state that was asked for. */
+#include "cluster.h"
+#include "fake_node.h"
+#include "load.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/map.h"
+#include "base/mem.h"
+#include "object/meta.h"
+
+enum { SETTLE_MS = 120000, SETTLE_STEP_MS = 200 };
+
+struct totals {
+    struct load_totals load;
+    size_t elections, kills, cuts, pods;
+};
+
+/* ---- faults ---- */
+
+static struct loop *any_host(struct world *w)
+{
+    size_t i = sim_random(w->sim, REPLICAS + NODES + 1);
+    return i < REPLICAS ? w->replicas[i].loop : i < REPLICAS + NODES ? fake_node_loop(w->nodes[i - REPLICAS]) : w->load;
+}
+
+static void cut_some(struct world *w)
+{
+    for (size_t i = 0; i < REPLICAS; i++)
+        for (size_t j = 0; j < REPLICAS; j++)
+            if (i != j)
+                sim_cut(w->sim, w->replicas[i].loop, w->replicas[j].loop, sim_random(w->sim, 3) == 0);
+    for (size_t i = 0; i < 3; i++) {
+        struct loop *from = any_host(w), *to = any_host(w);
+        sim_cut(w->sim, from, to, from != to);
+    }
+    w->cuts++;
+}
+
+static void heal_links(struct world *w)
+{
+    size_t down[REPLICAS] = {0};
+    (void)down;
+    for (size_t i = 0; i < REPLICAS; i++) {
+        struct loop *a = w->replicas[i].loop;
+        for (size_t j = 0; j < REPLICAS + NODES + 1; j++) {
+            struct loop *b = j < REPLICAS           ? w->replicas[j].loop
+                             : j < REPLICAS + NODES ? fake_node_loop(w->nodes[j - REPLICAS])
+                                                    : w->load;
+            sim_cut(w->sim, a, b, false);
+            sim_cut(w->sim, b, a, false);
+        }
+    }
+}
+
+static void slow_link(struct world *w)
+{
+    struct loop *from = any_host(w), *to = any_host(w);
+    uint64_t ms = sim_random(w->sim, 2) ? 1 + sim_random(w->sim, 40) : 0;
+    if (from != to)
+        sim_latency(w->sim, from, to, 100 + ms * 100, 500 + ms * 1000);
+}
+
+static void restart_all(struct world *w)
+{
+    for (size_t i = 0; i < REPLICAS; i++)
+        world_start(w, i);
+    for (size_t i = 0; i < NODES; i++)
+        fake_node_start(w->nodes[i]);
+}
+
+static void kill_one(struct world *w, size_t i, bool crash)
+{
+    if (world_alive(w) == REPLICAS || sim_random(w->sim, 4) == 0)
+        world_kill(w, i, crash);
+}
+
+static void disturb(struct world *w)
+{
+    size_t i = sim_random(w->sim, REPLICAS);
+    int leader = world_leader(w);
+    bool crash = sim_random(w->sim, 2);
+    switch (sim_random(w->sim, 12)) {
+    case 0:
+        kill_one(w, i, crash);
+        break;
+    case 1:
+        if (leader >= 0)
+            kill_one(w, (size_t)leader, crash);
+        break;
+    case 2:
+        fake_node_kill(w->nodes[sim_random(w->sim, NODES)], crash);
+        break;
+    case 3:
+    case 4:
+    case 5:
+        restart_all(w);
+        break;
+    case 6:
+        cut_some(w);
+        break;
+    case 7:
+    case 8:
+        heal_links(w);
+        break;
+    case 9:
+        sim_pause(w->sim, leader >= 0 && crash ? w->replicas[leader].loop : any_host(w), 50 + sim_random(w->sim, 2000));
+        break;
+    case 10:
+        sim_disk(w->sim, w->replicas[i].loop, crash ? 1000 : 100, crash ? 100000 : 1000);
+        break;
+    case 11:
+        slow_link(w);
+        break;
+    }
+}
+
+/* ---- the end ---- */
+
+struct pods {
+    const struct world *w;
+    size_t ready, other;
+    struct map names;
+};
+
+static bool pod_is_ready(const struct json *pod)
+{
+    json_each (c, json_path(pod, "status.conditions"))
+        if (slice_eq_str(json_path_string(c, "type"), "Ready"))
+            return slice_eq_str(json_path_string(c, "status"), "True");
+    return false;
+}
+
+/* Pods of the Deployment that are ready on a node there is, and all others. */
+static void count_pods(struct world *w, size_t *ready, size_t *other)
+{
+    struct store *s = replica_store(w->replicas[0].replica);
+    struct tree_node *root = tree_ref(store_root(store_table(s, SLICE("pods"))));
+    struct tree_iter it;
+    *ready = *other = 0;
+    tree_iter_init(&it, root, SLICE("default/web-"));
+    for (struct store_item *item; (item = tree_iter_next(&it));) {
+        struct arena a;
+        arena_init(&a, 1 << 20);
+        const struct json *pod = json_parse(&a, blob_slice(item->value), NULL, NULL, NULL);
+        struct slice node = json_path_string(pod, "spec.nodeName");
+        bool good = node.n && store_get(store_table(s, SLICE("nodes")), node) && pod_is_ready(pod) &&
+                    slice_eq_str(json_path_string(pod, "status.phase"), "Running") && !meta_is_deleting(pod);
+        *(good ? ready : other) += 1;
+        arena_done(&a);
+    }
+    tree_unref(root);
+}
+
+/* No name was given to two pods, no pod was bound to two nodes. */
+static size_t check_pods(struct world *w)
+{
+    struct store *s = replica_store(w->replicas[0].replica);
+    struct store_watch cursor = {0};
+    struct map seen;
+    bool lost = false;
+    size_t n = 0;
+    map_init(&seen, 0);
+    list_init(&cursor.link);
+    assert_int_equal(store_watch_start(s, store_table(s, SLICE("pods")), 1, &cursor), 0);
+    for (const struct store_event *e; (e = store_watch_next(s, &cursor, &lost));) {
+        if (e->before)
+            continue;
+        struct slice key = item_key(e->now);
+        CHECK(w, !map_put(&seen, key, (void *)1), "two pods had the name %.*s", (int)key.n, key.p);
+        n++;
+    }
+    store_watch_stop(&cursor);
+    map_done(&seen);
+    return n;
+}
+
+static void settle(struct world *w, struct load *l)
+{
+    size_t ready = 0, other = 0;
+    bool done = false;
+    world_heal(w);
+    load_quiet(l);
+    for (int ms = 0; ms < SETTLE_MS && !done; ms += SETTLE_STEP_MS) {
+        world_run(w, SETTLE_STEP_MS);
+        count_pods(w, &ready, &other);
+        done = world_agrees(w) && load_settled(l) && ready == (size_t)load_pods_wanted(l) && !other &&
+               load_watchers_are_current(l, &w->replicas[0]);
+    }
+    CHECK(w, load_settled(l), "calls are not answered after everything was healed");
+    CHECK(w, ready == (size_t)load_pods_wanted(l) && !other, "%zu pods are ready and %zu not, %ld wanted", ready, other,
+          load_pods_wanted(l));
+    CHECK(w, done, "the replicas do not agree or the watchers do not follow");
+}
+
+/* ---- a run ---- */
+
+static uint64_t env(const char *name, uint64_t otherwise)
+{
+    const char *v = getenv(name);
+    return v ? strtoull(v, NULL, 0) : otherwise;
+}
+
+static uint64_t run(uint64_t seed, uint64_t ms, bool calm, struct totals *t)
+{
+    struct world *w = mem_new(struct world);
+    world_init(w, seed);
+    struct load *l = load_new(w);
+    world_run(w, 2000);
+    for (uint64_t now = 0; now < ms;) {
+        uint64_t pause = 50 + sim_random(w->sim, 600);
+        world_run(w, pause);
+        now += pause;
+        if (!calm)
+            disturb(w);
+    }
+    settle(w, l);
+    for (size_t i = 0; i < REPLICAS; i++)
+        load_check(l, &w->replicas[i]);
+    t->pods += check_pods(w);
+    load_count(l, &t->load);
+    t->elections += w->elections;
+    t->kills += w->kills;
+    t->cuts += w->cuts;
+    uint64_t hash = sim_trace_hash(w->sim);
+    load_free(l);
+    world_done(w);
+    mem_free(w);
+    return hash;
+}
+
+static void print_totals(const char *what, uint64_t seeds, const struct totals *t)
+{
+    print_message(
+        "%s: %lu seeds, %zu elections, %zu kills, %zu cuts, %zu writes acknowledged, %zu unknown, %zu refused, "
+        "%zu reads, %zu watch events, %zu watches resumed, %zu scalings, %zu pods\n",
+        what, seeds, t->elections, t->kills, t->cuts, t->load.acked, t->load.unknown, t->load.refused, t->load.reads,
+        t->load.events, t->load.resumed, t->load.scaled, t->pods);
+}
+
+static void test_calm(void **state)
+{
+    (void)state;
+    struct totals t = {0};
+    run(1, 3000, true, &t);
+    print_totals("calm", 1, &t);
+    assert_int_equal(t.elections, 1);
+    assert_true(t.load.acked > 20);
+    assert_true(t.pods > 0);
+}
+
+/* PINTLE_SIM_FIRST, PINTLE_SIM_SEEDS, PINTLE_SIM_MS (virtual), PINTLE_SIM_LOG (i or d). */
+static void test_chaos(void **state)
+{
+    (void)state;
+    struct totals t = {0};
+    uint64_t first = env("PINTLE_SIM_FIRST", 1), seeds = env("PINTLE_SIM_SEEDS", 3);
+    for (uint64_t seed = first; seed < first + seeds; seed++)
+        run(seed, env("PINTLE_SIM_MS", 8000), false, &t);
+    print_totals("chaos", seeds, &t);
+    assert_true(t.load.acked > seeds * 20);
+}
+
+static void test_same_seed_same_run(void **state)
+{
+    (void)state;
+    struct totals t = {0};
+    uint64_t seed = env("PINTLE_SIM_FIRST", 100), ms = env("PINTLE_SIM_MS", 3000);
+    assert_true(run(seed, ms, false, &t) == run(seed, ms, false, &t));
+}
+
+/* PINTLE_TEST: a pattern, to run some of these only. */
+int main(void)
+{
+    cmocka_set_test_filter(getenv("PINTLE_TEST"));
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_calm),
+        cmocka_unit_test(test_chaos),
+        cmocka_unit_test(test_same_seed_same_run),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
