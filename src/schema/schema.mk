@@ -14,7 +14,7 @@ libpintle_a_SOURCES += src/schema/schema.c src/schema/schema.h src/schema/tables
 nodist_libpintle_a_SOURCES += src/schema/tables.c
 BUILT_SOURCES += src/schema/tables.c
 CLEANFILES += src/schema/tables.c
-EXTRA_DIST += src/schema/generate.py src/schema/tables
+EXTRA_DIST += src/schema/generate.py $(SCHEMA_TABLES)
 
 src/schema/tables.c: $(srcdir)/src/schema/generate.py $(SCHEMA_TABLES)
 	@$(MKDIR_P) src/schema
