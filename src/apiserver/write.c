@@ -372,6 +372,7 @@ static void on_written(struct replica_txn *t, int err)
     struct write *w = r->state;
     bool created = !w->old;
     write_done(w);
+    r->allocates = NULL;
     if (r->gone) {
         r->responder->abort(r);
     } else if (err == -EAGAIN && !r->user.forwarded) { /* nothing was proposed: there is another leader by now */

@@ -154,6 +154,35 @@ static void count_pods(struct world *w, size_t *ready, size_t *other)
     tree_unref(root);
 }
 
+/* No address belonged to two Services at a time. */
+static void check_services(struct world *w)
+{
+    struct store *s = replica_store(w->replicas[0].replica);
+    struct store_watch cursor = {0};
+    struct arena a;
+    struct map owners; /* address → key of its Service */
+    bool lost = false;
+    arena_init(&a, 256 << 20);
+    map_init(&owners, 0);
+    list_init(&cursor.link);
+    assert_int_equal(store_watch_start(s, store_table(s, SLICE("services")), 1, &cursor), 0);
+    for (const struct store_event *e; (e = store_watch_next(s, &cursor, &lost));) {
+        struct slice key = arena_copy(&a, item_key(e->now));
+        const struct json *svc = json_parse(&a, blob_slice(e->now->value), NULL, NULL, NULL);
+        struct slice ip = json_path_string(svc, "spec.clusterIP");
+        const char *owner = map_get(&owners, ip);
+        CHECK(w, ip.n && (!owner || slice_eq_str(key, owner)), "%.*s has the address %.*s of %s", (int)key.n, key.p,
+              (int)ip.n, ip.p, owner);
+        if (e->deleted)
+            map_del(&owners, ip);
+        else
+            map_put(&owners, ip, (void *)(uintptr_t)arena_printf(&a, "%.*s", (int)key.n, key.p));
+    }
+    store_watch_stop(&cursor);
+    map_done(&owners);
+    arena_done(&a);
+}
+
 /* No name was given to two pods, no pod was bound to two nodes. */
 static size_t check_pods(struct world *w)
 {
@@ -220,6 +249,7 @@ static uint64_t run(uint64_t seed, uint64_t ms, bool calm, struct totals *t)
     for (size_t i = 0; i < REPLICAS; i++)
         load_check(l, &w->replicas[i]);
     t->pods += check_pods(w);
+    check_services(w);
     load_count(l, &t->load);
     t->elections += w->elections;
     t->kills += w->kills;
