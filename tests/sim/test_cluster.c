@@ -5,7 +5,6 @@
 #include "load.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/map.h"
 #include "base/mem.h"
@@ -41,8 +40,6 @@ static void cut_some(struct world *w)
 
 static void heal_links(struct world *w)
 {
-    size_t down[REPLICAS] = {0};
-    (void)down;
     for (size_t i = 0; i < REPLICAS; i++) {
         struct loop *a = w->replicas[i].loop;
         for (size_t j = 0; j < REPLICAS + NODES + 1; j++) {
@@ -119,12 +116,6 @@ static void disturb(struct world *w)
 
 /* ---- the end ---- */
 
-struct pods {
-    const struct world *w;
-    size_t ready, other;
-    struct map names;
-};
-
 static bool pod_is_ready(const struct json *pod)
 {
     json_each (c, json_path(pod, "status.conditions"))
@@ -183,7 +174,7 @@ static void check_services(struct world *w)
     arena_done(&a);
 }
 
-/* No name was given to two pods, no pod was bound to two nodes. */
+/* No name was given to two pods. Their number. */
 static size_t check_pods(struct world *w)
 {
     struct store *s = replica_store(w->replicas[0].replica);
@@ -206,6 +197,16 @@ static size_t check_pods(struct world *w)
     return n;
 }
 
+static void show(struct world *w, const char *table, const char *prefix)
+{
+    struct tree_node *root = tree_ref(store_root(store_table(replica_store(w->replicas[0].replica), slice_str(table))));
+    struct tree_iter it;
+    tree_iter_init(&it, root, slice_str(prefix));
+    for (struct store_item *item; (item = tree_iter_next(&it)) && slice_starts(item_key(item), slice_str(prefix));)
+        fprintf(stderr, "%.*s\n", (int)item->value->n, item->value->bytes);
+    tree_unref(root);
+}
+
 static void settle(struct world *w, struct load *l)
 {
     size_t ready = 0, other = 0;
@@ -217,6 +218,11 @@ static void settle(struct world *w, struct load *l)
         count_pods(w, &ready, &other);
         done = world_agrees(w) && load_settled(l) && ready == (size_t)load_pods_wanted(l) && !other &&
                load_watchers_are_current(l, &w->replicas[0]);
+    }
+    if (!done) {
+        show(w, "apps/deployments", "default/web");
+        show(w, "apps/replicasets", "default/web");
+        show(w, "pods", "default/web");
     }
     CHECK(w, load_settled(l), "calls are not answered after everything was healed");
     CHECK(w, ready == (size_t)load_pods_wanted(l) && !other, "%zu pods are ready and %zu not, %ld wanted", ready, other,
@@ -286,7 +292,7 @@ static void test_chaos(void **state)
 {
     (void)state;
     struct totals t = {0};
-    uint64_t first = env("PINTLE_SIM_FIRST", 1), seeds = env("PINTLE_SIM_SEEDS", 3);
+    uint64_t first = env("PINTLE_SIM_FIRST", 1), seeds = env("PINTLE_SIM_SEEDS", 6);
     for (uint64_t seed = first; seed < first + seeds; seed++)
         run(seed, env("PINTLE_SIM_MS", 8000), false, &t);
     print_totals("chaos", seeds, &t);
