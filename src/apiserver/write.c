@@ -250,8 +250,8 @@ static struct admission admission_of(struct api_request *r, struct write *w, con
     return (struct admission){
         .a = r->arena,
         .op = w->deletes ? ADMIT_DELETE
-              : old     ? ADMIT_UPDATE
-                        : ADMIT_CREATE,
+              : old      ? ADMIT_UPDATE
+                         : ADMIT_CREATE,
         .res = w->res,
         .sub = w->sub,
         .ns = w->ns,
