@@ -182,12 +182,20 @@ static void submit_barrier(struct raft_node *n)
 
 /* ---- applying ---- */
 
-static struct raft_proposal *applied_proposal(struct raft_node *n, uint64_t index)
+/* The proposal that the entry at index is. Others up to there have lost their place: a leader that is told of a newer
+ * one may get entries in the place of its own, and their commit, in one message. */
+static struct raft_proposal *applied_proposal(struct raft_node *n, uint64_t index, uint64_t term)
 {
-    if (list_empty(&n->appended))
-        return NULL;
-    struct raft_proposal *p = proposal_of(n->appended.next);
-    return p->index == index ? p : NULL;
+    while (!list_empty(&n->appended)) {
+        struct raft_proposal *p = proposal_of(n->appended.next);
+        if (p->index > index)
+            return NULL;
+        if (p->index == index && p->term == term)
+            return p;
+        list_remove(&p->link);
+        node_fail_proposal(n, p, -ETIMEDOUT);
+    }
+    return NULL;
 }
 
 static void apply_change(struct raft_node *n, uint64_t index, const struct entry *entry)
@@ -203,7 +211,7 @@ static void apply_change(struct raft_node *n, uint64_t index, const struct entry
 
 static void apply_one(struct raft_node *n, uint64_t index, const struct entry *entry, struct list *done)
 {
-    struct raft_proposal *p = applied_proposal(n, index);
+    struct raft_proposal *p = applied_proposal(n, index, entry->term);
     n->applied = index;
     if (entry->type == RAFT_COMMAND)
         n->machine.apply(n->ctx, index, slice_of(entry->chunk.p, entry->chunk.n), p);

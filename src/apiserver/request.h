@@ -110,7 +110,8 @@ struct api_request {
     struct list at_work; /* the api's list of all requests */
     /* Set while the request waits for nothing but a timer: the api is being freed, stop waiting and abort. */
     void (*on_close)(struct api_request *r);
-    void *waiting; /* for on_close */
+    void *waiting;                /* for on_close */
+    const struct json *allocates; /* a Service with addresses or ports that are not in the table yet */
 };
 
 /* Splits path and query into the routing fields and options. 0, or an HTTP error with *st set. */

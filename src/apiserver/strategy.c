@@ -122,6 +122,18 @@ static void note_service(struct allocation *al, const struct json *svc)
     }
 }
 
+/* Writes that are proposed and not applied yet. All of them are in this api: only the leader allocates, and it does not
+ * lead before everything that earlier leaders proposed is applied, or never will be. */
+static void note_pending(struct strategy *s, struct allocation *al, struct slice own)
+{
+    list_each (node, &s->r->api->requests) {
+        const struct api_request *other = container_of(node, struct api_request, at_work);
+        const struct json *svc = other->allocates;
+        if (svc && other != s->r && !slice_eq(api_key(s->r, meta_namespace(svc), meta_name(svc)), own))
+            note_service(al, svc);
+    }
+}
+
 static struct allocation *allocation_of(struct strategy *s)
 {
     struct slice cidr = slice_str(s->r->api->o.service_cidr ? s->r->api->o.service_cidr : "10.96.0.0/16"), ip, bits;
@@ -135,13 +147,13 @@ static struct allocation *allocation_of(struct strategy *s)
     al->addresses = arena_zalloc(s->r->arena, al->size / 8 + 1);
     bit_set(al->addresses, 0);
     bit_set(al->addresses, al->size - 1);
-    /* The table is the truth: another write of this turn that is not applied yet is caught by the reservation below. */
     struct tree_iter it;
     struct slice own = api_key(s->r, s->w->ns, meta_name(s->obj));
     tree_iter_init(&it, store_root(api_table(s->r->api, s->r->res)), SLICE_NONE);
     for (struct store_item *i; (i = tree_iter_next(&it));)
         if (!slice_eq(item_key(i), own))
             note_service(al, api_item_json(s->r->arena, i));
+    note_pending(s, al, own);
     return al;
 }
 
@@ -290,6 +302,8 @@ static int service_prepare(struct strategy *s)
         json_set_str(a, status, "loadBalancer", json_new_object(a));
         json_set_str(a, s->obj, "status", status);
     }
+    if (!rv)
+        s->r->allocates = s->obj;
     return rv;
 }
 

@@ -250,8 +250,8 @@ static struct admission admission_of(struct api_request *r, struct write *w, con
     return (struct admission){
         .a = r->arena,
         .op = w->deletes ? ADMIT_DELETE
-              : old     ? ADMIT_UPDATE
-                        : ADMIT_CREATE,
+              : old      ? ADMIT_UPDATE
+                         : ADMIT_CREATE,
         .res = w->res,
         .sub = w->sub,
         .ns = w->ns,
@@ -372,6 +372,7 @@ static void on_written(struct replica_txn *t, int err)
     struct write *w = r->state;
     bool created = !w->old;
     write_done(w);
+    r->allocates = NULL;
     if (r->gone) {
         r->responder->abort(r);
     } else if (err == -EAGAIN && !r->user.forwarded) { /* nothing was proposed: there is another leader by now */

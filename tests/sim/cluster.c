@@ -111,7 +111,9 @@ static void assemble(struct replica_host *h)
                                                     .metrics = &h->metrics,
                                                     .id = h->i + 1,
                                                     .members = h->w->api_members,
-                                                    .n_members = REPLICAS});
+                                                    .n_members = REPLICAS,
+                                                    /* so few that two writes at once like the same one */
+                                                    .service_cidr = "10.96.0.0/26"});
     h->controller_client = client_local_new(h->api, "system:kube-controller-manager");
     h->scheduler_client = client_local_new(h->api, "system:kube-scheduler");
     h->controllers = controllers_new(h->controller_client, controllers_builtin, &h->metrics);

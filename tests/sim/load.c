@@ -29,6 +29,7 @@ struct writer {
     uint64_t next;               /* the value being written; never used twice */
     uint64_t acked[WRITER_KEYS]; /* revision of the newest acknowledged write */
     bool exists[WRITER_KEYS];
+    bool may_vanish[WRITER_KEYS]; /* a deletion whose fate is unknown may still come */
     bool busy, reading;
     uint64_t floor;
 };
@@ -45,11 +46,21 @@ struct watcher {
     struct record seen;
 };
 
+/* Creates and deletes one Service. */
+struct exposer {
+    struct load *l;
+    struct client *client;
+    struct loop_timer timer;
+    size_t i;
+    bool busy, exists;
+};
+
 struct load {
     struct world *w;
     struct arena a;
     struct writer writers[WRITERS];
     struct watcher watchers[WATCHERS];
+    struct exposer exposers[EXPOSERS];
     struct client *scaler;
     struct loop_timer scale;
     int64_t pods, pods_acked;
@@ -163,8 +174,8 @@ static void on_read(void *ctx, const struct client_reply *reply)
     x->reading = x->busy = false;
     if (reply->err || (reply->code != 200 && reply->code != 404))
         return;
-    CHECK(l->w, reply->code == 200 || !x->floor, "a read does not find what was acknowledged at revision %lu",
-          x->floor);
+    CHECK(l->w, reply->code == 200 || !x->floor || x->may_vanish[x->key],
+          "a read does not find what was acknowledged at revision %lu", x->floor);
     l->totals.reads++;
     if (reply->code != 200)
         return;
@@ -193,8 +204,10 @@ static void on_deleted(void *ctx, const struct client_reply *reply)
 {
     struct writer *x = ctx;
     x->busy = false;
-    if (reply->err || (reply->code != 200 && reply->code != 404))
+    if (reply->err || (reply->code != 200 && reply->code != 404)) {
+        x->may_vanish[x->key] = true;
         return;
+    }
     x->exists[x->key] = false;
 }
 
@@ -263,8 +276,9 @@ static const char deployment[] =
 static void on_scale(struct loop_timer *t)
 {
     struct load *l = container_of(t, struct load, scale);
-    loop_timer_start(l->w->load, t, l->quiet ? 200 : 200 + loop_random_below(l->w->load, 2000));
-    if (l->scaling || (l->quiet && l->pods == l->pods_acked))
+    /* In the end the last number is asked for again and again: an earlier call that nobody answered may come late. */
+    loop_timer_start(l->w->load, t, (l->quiet ? 50 : 200) + loop_random_below(l->w->load, l->quiet ? 200 : 2000));
+    if (l->scaling)
         return;
     if (!l->quiet)
         l->pods = (int64_t)loop_random_below(l->w->load, PODS_MAX + 1);
@@ -278,6 +292,49 @@ static void on_scale(struct loop_timer *t)
                                     : arena_printf(&l->a, deployment, l->pods));
     l->scaling = true;
     client_do(l->scaler, &req, on_scaled, l);
+}
+
+/* ---- services ---- */
+
+static void on_exposed(void *ctx, const struct client_reply *reply)
+{
+    struct exposer *x = ctx;
+    x->busy = false;
+    if (reply->err)
+        return;
+    CHECK(x->l->w, reply->code < 300 || reply->code == 404 || reply->code == 409 || reply->code >= 429,
+          "a Service is refused with %d: %.*s", reply->code, (int)reply->body.n, reply->body.p);
+    if (reply->code == 404)
+        x->exists = false;
+    else if (reply->code < 300 || reply->code == 409)
+        x->exists = reply->code == 409 || !x->exists;
+}
+
+static void on_expose(struct loop_timer *t)
+{
+    struct exposer *x = container_of(t, struct exposer, timer);
+    struct load *l = x->l;
+    struct client_request req = {.verb = x->exists ? CLIENT_DELETE : CLIENT_CREATE,
+                                 .res = resource_find(SLICE(""), SLICE("v1"), SLICE("services")),
+                                 .ns = SLICE("default"),
+                                 .timeout_ms = CALL_MS};
+    /* Many in the same moment. */
+    uint64_t ms = loop_now(l->w->load) / 1000000;
+    loop_timer_start(l->w->load, t, 300 - ms % 300 + loop_random_below(l->w->load, 2));
+    if (x->busy || l->quiet || loop_random_below(l->w->load, 3) == 0)
+        return;
+    new_round(l);
+    const char *name = arena_printf(&l->a, "svc-%zu", x->i);
+    if (x->exists)
+        req.name = slice_str(name);
+    else
+        req.body = parse(l, arena_printf(&l->a,
+                                         "{\"apiVersion\":\"v1\",\"kind\":\"Service\",\"metadata\":{\"name\":\"%s\","
+                                         "\"namespace\":\"default\"},\"spec\":{\"type\":\"NodePort\",\"ports\":[{"
+                                         "\"port\":80}]}}",
+                                         name));
+    x->busy = true;
+    client_do(x->client, &req, on_exposed, x);
 }
 
 /* ---- watchers ---- */
@@ -477,6 +534,14 @@ struct load *load_new(struct world *w)
                 http_client_new(w->load, &(struct http_client_options){.addr = world_servers[j], .h2 = true});
         loop_timer_start(w->load, &x->retry, 100);
     }
+    for (size_t i = 0; i < EXPOSERS; i++) {
+        struct exposer *x = &l->exposers[i];
+        x->l = l;
+        x->i = i;
+        x->client = client_http_new(w->load, &o);
+        x->timer.cb = on_expose;
+        loop_timer_start(w->load, &x->timer, 800);
+    }
     l->scaler = client_http_new(w->load, &o);
     l->pods = l->pods_acked = -1;
     l->scale.cb = on_scale;
@@ -499,6 +564,10 @@ void load_free(struct load *l)
             http_client_free(x->servers[j]);
         buf_done(&x->line);
         mem_free(x->seen.at);
+    }
+    for (size_t i = 0; i < EXPOSERS; i++) {
+        loop_timer_stop(l->w->load, &l->exposers[i].timer);
+        client_http_free(l->exposers[i].client);
     }
     loop_timer_stop(l->w->load, &l->scale);
     client_http_free(l->scaler);

@@ -1,13 +1,13 @@
 /* What clients do to the simulated cluster while it is disturbed, and what they remember for the checks at the end:
  * writers create and update ConfigMaps on any replica, readers check that no read is older than what was acknowledged
  * before it began, watchers follow ConfigMaps raw, on one replica after the other, and a scaler changes the size of a
- * Deployment. */
+ * Deployment; Services come and go, many at once, and share few addresses. */
 #ifndef PINTLE_TESTS_SIM_LOAD_H
 #define PINTLE_TESTS_SIM_LOAD_H
 
 #include "cluster.h"
 
-enum { WRITERS = 4, WRITER_KEYS = 6, WATCHERS = 3 };
+enum { WRITERS = 4, WRITER_KEYS = 6, WATCHERS = 3, EXPOSERS = 20 };
 
 struct load;
 

@@ -5,7 +5,6 @@
 #include "load.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/map.h"
 #include "base/mem.h"
@@ -41,8 +40,6 @@ static void cut_some(struct world *w)
 
 static void heal_links(struct world *w)
 {
-    size_t down[REPLICAS] = {0};
-    (void)down;
     for (size_t i = 0; i < REPLICAS; i++) {
         struct loop *a = w->replicas[i].loop;
         for (size_t j = 0; j < REPLICAS + NODES + 1; j++) {
@@ -119,12 +116,6 @@ static void disturb(struct world *w)
 
 /* ---- the end ---- */
 
-struct pods {
-    const struct world *w;
-    size_t ready, other;
-    struct map names;
-};
-
 static bool pod_is_ready(const struct json *pod)
 {
     json_each (c, json_path(pod, "status.conditions"))
@@ -154,7 +145,36 @@ static void count_pods(struct world *w, size_t *ready, size_t *other)
     tree_unref(root);
 }
 
-/* No name was given to two pods, no pod was bound to two nodes. */
+/* No address belonged to two Services at a time. */
+static void check_services(struct world *w)
+{
+    struct store *s = replica_store(w->replicas[0].replica);
+    struct store_watch cursor = {0};
+    struct arena a;
+    struct map owners; /* address → key of its Service */
+    bool lost = false;
+    arena_init(&a, 256 << 20);
+    map_init(&owners, 0);
+    list_init(&cursor.link);
+    assert_int_equal(store_watch_start(s, store_table(s, SLICE("services")), 1, &cursor), 0);
+    for (const struct store_event *e; (e = store_watch_next(s, &cursor, &lost));) {
+        struct slice key = arena_copy(&a, item_key(e->now));
+        const struct json *svc = json_parse(&a, blob_slice(e->now->value), NULL, NULL, NULL);
+        struct slice ip = json_path_string(svc, "spec.clusterIP");
+        const char *owner = map_get(&owners, ip);
+        CHECK(w, ip.n && (!owner || slice_eq_str(key, owner)), "%.*s has the address %.*s of %s", (int)key.n, key.p,
+              (int)ip.n, ip.p, owner);
+        if (e->deleted)
+            map_del(&owners, ip);
+        else
+            map_put(&owners, ip, (void *)(uintptr_t)arena_printf(&a, "%.*s", (int)key.n, key.p));
+    }
+    store_watch_stop(&cursor);
+    map_done(&owners);
+    arena_done(&a);
+}
+
+/* No name was given to two pods. Their number. */
 static size_t check_pods(struct world *w)
 {
     struct store *s = replica_store(w->replicas[0].replica);
@@ -177,6 +197,16 @@ static size_t check_pods(struct world *w)
     return n;
 }
 
+static void show(struct world *w, const char *table, const char *prefix)
+{
+    struct tree_node *root = tree_ref(store_root(store_table(replica_store(w->replicas[0].replica), slice_str(table))));
+    struct tree_iter it;
+    tree_iter_init(&it, root, slice_str(prefix));
+    for (struct store_item *item; (item = tree_iter_next(&it)) && slice_starts(item_key(item), slice_str(prefix));)
+        fprintf(stderr, "%.*s\n", (int)item->value->n, item->value->bytes);
+    tree_unref(root);
+}
+
 static void settle(struct world *w, struct load *l)
 {
     size_t ready = 0, other = 0;
@@ -188,6 +218,11 @@ static void settle(struct world *w, struct load *l)
         count_pods(w, &ready, &other);
         done = world_agrees(w) && load_settled(l) && ready == (size_t)load_pods_wanted(l) && !other &&
                load_watchers_are_current(l, &w->replicas[0]);
+    }
+    if (!done) {
+        show(w, "apps/deployments", "default/web");
+        show(w, "apps/replicasets", "default/web");
+        show(w, "pods", "default/web");
     }
     CHECK(w, load_settled(l), "calls are not answered after everything was healed");
     CHECK(w, ready == (size_t)load_pods_wanted(l) && !other, "%zu pods are ready and %zu not, %ld wanted", ready, other,
@@ -220,6 +255,7 @@ static uint64_t run(uint64_t seed, uint64_t ms, bool calm, struct totals *t)
     for (size_t i = 0; i < REPLICAS; i++)
         load_check(l, &w->replicas[i]);
     t->pods += check_pods(w);
+    check_services(w);
     load_count(l, &t->load);
     t->elections += w->elections;
     t->kills += w->kills;
@@ -256,7 +292,7 @@ static void test_chaos(void **state)
 {
     (void)state;
     struct totals t = {0};
-    uint64_t first = env("PINTLE_SIM_FIRST", 1), seeds = env("PINTLE_SIM_SEEDS", 3);
+    uint64_t first = env("PINTLE_SIM_FIRST", 1), seeds = env("PINTLE_SIM_SEEDS", 6);
     for (uint64_t seed = first; seed < first + seeds; seed++)
         run(seed, env("PINTLE_SIM_MS", 8000), false, &t);
     print_totals("chaos", seeds, &t);
