@@ -130,7 +130,7 @@ static void propose_maintenance(struct replica *r)
     struct blob *command = take_encoded(r);
     if (!command)
         return;
-    r->maintenance = (struct raft_proposal){.done = maintenance_done};
+    r->maintenance = (struct raft_proposal){.done = maintenance_done, .use_reserve = true};
     r->maintaining = true;
     raft_node_propose(r->raft, command, &r->maintenance);
 }
@@ -219,10 +219,19 @@ static void txn_done(struct raft_proposal *p, int err)
     item_unref(item);
 }
 
+/* Whether a transaction makes room: it may use what is kept back for a full disk. */
+static bool only_deletes(const struct store_txn *txn)
+{
+    for (size_t i = 0; i < txn->n; i++)
+        if (txn->ops[i].kind == STORE_PUT)
+            return false;
+    return true;
+}
+
 void replica_txn(struct replica *r, const struct store_txn *txn, struct replica_txn *t)
 {
     t->result = (struct store_result){0};
-    t->proposal = (struct raft_proposal){.done = txn_done};
+    t->proposal = (struct raft_proposal){.done = txn_done, .use_reserve = only_deletes(txn)};
     store_txn_encode(&r->encode, txn);
     int err = buf_error(&r->encode);
     struct blob *command = take_encoded(r);

@@ -141,7 +141,7 @@ static void reply_delete(struct api_request *r, struct write *w, const struct st
 static struct write *new_delete(struct api_request *r, const struct delete_options *o, struct slice ns,
                                 struct slice name)
 {
-    struct write *w = arena_new(r->arena, struct write);
+    struct write *w = arena_state(r->arena, struct write);
     *w = (struct write){.res = r->res,
                         .ns = ns,
                         .name = name,
@@ -158,7 +158,7 @@ static struct write *new_delete(struct api_request *r, const struct delete_optio
 void api_delete(struct api_request *r)
 {
     struct status st = {0};
-    struct delete_options *o = arena_new(r->arena, struct delete_options);
+    struct delete_options *o = arena_state(r->arena, struct delete_options);
     if (parse_options(r, o, &st))
         api_reply_status(r, &st);
     else
@@ -171,7 +171,8 @@ struct collection {
     struct delete_options options;
     struct slice *keys;
     size_t n, at;
-    struct api_responder own; /* the request's responder, with the single deletes' answers caught */
+    struct arena scratch, *outer_arena; /* one deletion's memory at a time */
+    struct api_responder own;           /* the request's responder, with the single deletes' answers caught */
     const struct api_responder *outer;
     struct api_request *r;
     struct loop_timer timer;
@@ -179,12 +180,28 @@ struct collection {
 
 static void next_deletion(struct loop_timer *t);
 
-static void deletion_close(struct api_request *r)
+/* The request is itself again; its end frees it and c, so that what c still holds is handed back. */
+static struct arena leave(struct api_request *r, struct collection *c)
 {
-    struct collection *c = r->waiting;
+    struct arena scratch = c->scratch;
     loop_timer_stop(r->api->loop, &c->timer);
     r->responder = c->outer;
+    r->arena = c->outer_arena;
+    return scratch;
+}
+
+static void caught_abort(struct api_request *r)
+{
+    struct arena scratch = leave(r, container_of(r->responder, struct collection, own));
     r->responder->abort(r);
+    arena_done(&scratch);
+}
+
+static void deletion_close(struct api_request *r)
+{
+    struct arena scratch = leave(r, r->waiting);
+    r->responder->abort(r);
+    arena_done(&scratch);
 }
 
 static void caught(struct api_request *r, int code, const struct http_header *headers, size_t n,
@@ -192,8 +209,9 @@ static void caught(struct api_request *r, int code, const struct http_header *he
 {
     struct collection *c = container_of(r->responder, struct collection, own);
     if (code >= 400 && code != 404) {
-        r->responder = c->outer;
+        struct arena scratch = leave(r, c); /* what is said lives there */
         r->responder->reply(r, code, headers, n, body, n_chunks);
+        arena_done(&scratch);
         return;
     }
     for (size_t i = 0; i < n_chunks; i++)
@@ -209,8 +227,9 @@ static void next_deletion(struct loop_timer *t)
     struct api_request *r = c->r;
     struct slice ns, name;
     r->on_close = NULL;
+    arena_done(&c->scratch);
     if (r->gone || c->at == c->n) {
-        r->responder = c->outer;
+        leave(r, c);
         r->replied = false;
         if (r->gone)
             r->responder->abort(r);
@@ -244,7 +263,7 @@ void api_delete_collection(struct api_request *r)
 {
     struct status st = {0};
     struct api_filter filter;
-    struct collection *c = arena_new(r->arena, struct collection);
+    struct collection *c = arena_state(r->arena, struct collection);
     if (parse_options(r, &c->options, &st) || api_filter_parse(r, &filter, &st)) {
         api_reply_status(r, &st);
         return;
@@ -256,6 +275,10 @@ void api_delete_collection(struct api_request *r)
     c->outer = r->responder;
     c->own = *r->responder;
     c->own.reply = caught;
+    c->own.abort = caught_abort;
+    c->outer_arena = r->arena;
+    arena_init(&c->scratch, API_ARENA_MAX);
+    r->arena = &c->scratch;
     r->responder = &c->own;
     c->r = r;
     c->timer.cb = next_deletion;

@@ -205,7 +205,7 @@ void api_forward(struct api_request *r)
         api_reply_errno(r, -EAGAIN, "writing");
         return;
     }
-    struct forwarding *fw = arena_new(r->arena, struct forwarding);
+    struct forwarding *fw = arena_state(r->arena, struct forwarding);
     *fw = (struct forwarding){.r = r, .timer.cb = on_timer, .body = BUF_INIT(API_ARENA_MAX)};
     fw->deadline = loop_now(r->api->loop) + (uint64_t)FORWARD_WAIT_MS * 1000000;
     forward_try(fw);

@@ -198,7 +198,7 @@ static void relay_done(void *ctx, int err, int code, const struct http_header *t
 
 static void relay_start(struct api_request *r, const struct target *t, const struct http_header *headers, size_t n)
 {
-    struct relay *y = arena_new(r->arena, struct relay);
+    struct relay *y = arena_state(r->arena, struct relay);
     y->r = r;
     r->state = y;
     r->on_gone = relay_gone;

@@ -10,7 +10,7 @@
 
 static struct write *new_write(struct api_request *r)
 {
-    struct write *w = arena_new(r->arena, struct write);
+    struct write *w = arena_state(r->arena, struct write);
     *w = (struct write){.res = r->res, .ns = r->ns, .name = r->name};
     if (r->sub)
         w->sub = w->manager_sub = slice_str(r->sub->name);

@@ -269,7 +269,7 @@ static void on_http_request(void *ctx, struct http_exchange *x)
 {
     struct api *api = ctx;
     const struct http_request *q = http_request(x);
-    struct api_request *r = arena_new(http_arena(x), struct api_request);
+    struct api_request *r = arena_state(http_arena(x), struct api_request);
     if (!r) {
         http_abort(x);
         return;
@@ -414,7 +414,7 @@ void api_local_start(struct api *api, struct api_local *l, const struct user *us
     buf_init(&l->out, API_ARENA_MAX);
     l->cancelled = false;
     struct arena *a = &l->arena;
-    struct api_request *r = l->request = arena_new(a, struct api_request);
+    struct api_request *r = l->request = arena_state(a, struct api_request);
     *r = (struct api_request){.arena = a,
                               .responder = &local_responder,
                               .responder_ctx = l,

@@ -90,7 +90,7 @@ void api_bind(struct api_request *r)
         api_reply_status(r, &st);
         return;
     }
-    struct write *w = arena_new(r->arena, struct write);
+    struct write *w = arena_state(r->arena, struct write);
     *w = (struct write){.res = pods(),
                         .ns = r->ns,
                         .name = r->name.n ? r->name : meta_name(binding),
@@ -187,7 +187,7 @@ void api_evict(struct api_request *r)
         return;
     }
     r->options.dry_run |= json_len(json_path(eviction, "deleteOptions.dryRun")) > 0;
-    struct write *w = arena_new(r->arena, struct write);
+    struct write *w = arena_state(r->arena, struct write);
     *w = (struct write){.res = pods(),
                         .ns = r->ns,
                         .name = r->name,

@@ -59,7 +59,7 @@ void api_wait_revision(struct api_request *r, uint64_t revision, void (*next)(st
         next(r, 0);
         return;
     }
-    struct fresh_wait *w = arena_new(r->arena, struct fresh_wait);
+    struct fresh_wait *w = arena_state(r->arena, struct fresh_wait);
     *w = (struct fresh_wait){.timer.cb = on_wait, .r = r, .revision = revision};
     w->deadline = loop_now(r->api->loop) + (uint64_t)WAIT_MAX_MS * 1000000;
     r->next = next;
@@ -404,7 +404,7 @@ static int check_match(struct api_request *r, struct page *p, struct status *st)
 void api_list(struct api_request *r)
 {
     struct status st = {0};
-    struct page *p = arena_new(r->arena, struct page);
+    struct page *p = arena_state(r->arena, struct page);
     r->state = p;
     p->remaining = -1;
     int rv = api_filter_parse(r, &p->filter, &st);

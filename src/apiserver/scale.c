@@ -114,7 +114,7 @@ void api_scale(struct api_request *r)
         api_barrier(r, get_scale);
         return;
     }
-    struct write *w = arena_new(r->arena, struct write);
+    struct write *w = arena_state(r->arena, struct write);
     *w = (struct write){.res = r->res,
                         .ns = r->ns,
                         .name = r->name,

@@ -137,22 +137,26 @@ static void note_pending(struct strategy *s, struct allocation *al, struct slice
 static struct allocation *allocation_of(struct strategy *s)
 {
     struct slice cidr = slice_str(s->r->api->o.service_cidr ? s->r->api->o.service_cidr : "10.96.0.0/16"), ip, bits;
-    struct allocation *al = arena_new(s->r->arena, struct allocation);
+    struct allocation *al = arena_state(s->r->arena, struct allocation);
     int64_t prefix = 16;
     slice_cut(cidr, '/', &ip, &bits);
     slice_to_i64(bits, &prefix);
     if (!parse_ip(ip, &al->base) || prefix < 12 || prefix > 30)
         prefix = 16;
     al->size = 1u << (32 - prefix);
-    al->addresses = arena_zalloc(s->r->arena, al->size / 8 + 1);
+    al->addresses = arena_always(s->r->arena, al->size / 8 + 1);
     bit_set(al->addresses, 0);
     bit_set(al->addresses, al->size - 1);
     struct tree_iter it;
     struct slice own = api_key(s->r, s->w->ns, meta_name(s->obj));
     tree_iter_init(&it, store_root(api_table(s->r->api, s->r->res)), SLICE_NONE);
-    for (struct store_item *i; (i = tree_iter_next(&it));)
+    for (struct store_item *i; (i = tree_iter_next(&it));) {
+        struct arena scratch; /* all Services together may be larger than one request's memory */
+        arena_init(&scratch, API_ARENA_MAX);
         if (!slice_eq(item_key(i), own))
-            note_service(al, api_item_json(s->r->arena, i));
+            note_service(al, api_item_json(&scratch, i));
+        arena_done(&scratch);
+    }
     note_pending(s, al, own);
     return al;
 }

@@ -55,7 +55,7 @@ static int bind_token(struct api_request *r, const struct json *ref, struct sa_t
 
 static void take_audiences(struct api_request *r, const struct json *list, struct sa_token_request *q)
 {
-    struct slice *audiences = arena_alloc(r->arena, TOKEN_AUDIENCES_MAX * sizeof *audiences);
+    struct slice *audiences = arena_always(r->arena, TOKEN_AUDIENCES_MAX * sizeof *audiences);
     json_each (aud, list)
         if (q->n_audiences < TOKEN_AUDIENCES_MAX)
             audiences[q->n_audiences++] = json_string(aud);

@@ -271,7 +271,7 @@ void api_watch(struct api_request *r)
     struct status st = {0};
     uint64_t revision = 0;
     struct slice rv = r->options.resource_version;
-    struct watch *w = arena_new(r->arena, struct watch);
+    struct watch *w = arena_state(r->arena, struct watch);
     r->state = w;
     w->r = r;
     if (api_filter_parse(r, &w->filter, &st)) {

@@ -32,7 +32,7 @@ void arena_done(struct arena *a)
 
 static int add_block(struct arena *a, size_t need)
 {
-    size_t size = a->blocks ? a->blocks->size * 2 : BLOCK_MIN;
+    size_t size = a->at ? a->blocks->size * 2 : BLOCK_MIN;
     if (size > BLOCK_MAX)
         size = BLOCK_MAX;
     if (size < need)
@@ -72,6 +72,20 @@ void *arena_zalloc(struct arena *a, size_t n)
 {
     void *p = arena_alloc(a, n);
     return p ? memset(p, 0, n) : NULL;
+}
+
+void *arena_always(struct arena *a, size_t n)
+{
+    struct arena_block *b = mem_zalloc(sizeof *b + n);
+    b->size = n;
+    /* Behind the newest, whose free part is still in use. */
+    if (a->blocks) {
+        b->next = a->blocks->next;
+        a->blocks->next = b;
+    } else {
+        a->blocks = b;
+    }
+    return b->bytes;
 }
 
 struct slice arena_copy(struct arena *a, struct slice s)

@@ -29,7 +29,12 @@ struct slice arena_copy(struct arena *a, struct slice s);
 /* Formatted text, NUL-terminated; "" (not NULL) on failure. */
 const char *arena_printf(struct arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-#define arena_new(a, type) ((type *)arena_zalloc((a), sizeof(type)))
+/* n zeroed bytes for small state of our own, such as a request's: never NULL, and given even past the limit, so that a
+ * hostile request runs into the limit with its data and not with our bookkeeping. */
+void *arena_always(struct arena *a, size_t n);
+
+#define arena_state(a, type) ((type *)arena_always((a), sizeof(type)))
+#define arena_new(a, type)   ((type *)arena_zalloc((a), sizeof(type)))
 
 static inline int arena_error(const struct arena *a)
 {

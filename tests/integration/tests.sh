@@ -465,3 +465,45 @@ t_metrics_have_known_names() {
         grep -q "^$name" "$work/body"
     done
 }
+
+# A replica of its own on a small file system: it says that the disk is full, deletes go on, and service resumes.
+t_full_disk() {
+    local data=$work/full/data pki=$work/full/pki pid rv=0
+    mkdir -p "$data"
+    "$PINTLE" cert init --dir "$pki"
+    "$PINTLE" cert issue --ca-dir "$pki" --dir "$pki" --name admin --group system:masters
+    "$PINTLE" cert issue --ca-dir "$pki" --dir "$pki" --server --name 1
+    mount -t tmpfs -o size=90m tmpfs "$data"
+    "$PINTLE" server --id 1 --data-dir "$data" --cert-dir "$pki" --listen 127.0.0.1:16449 --peer-listen 127.0.0.1:17449 \
+        --member 1=127.0.0.1:17449,127.0.0.1:16449 --snapshot-every 1000000 >"$work/full/log" 2>&1 &
+    pid=$!
+    (set -e; full_disk_steps "$data" "$pki") || rv=$?
+    kill $pid
+    wait $pid || true
+    umount "$data"
+    fails grep -A 20 -E 'Sanitizer|runtime error' "$work/full/log"
+    same "$rv" 0
+}
+
+full_disk_steps() {
+    local ask code i url=https://127.0.0.1:16449/api/v1/namespaces/default/configmaps
+    ask() { curl -s -m 20 -o "$work/body" -w '%{http_code}' --cacert "$2/ca.crt" --cert "$2/admin.crt" --key "$2/admin.key" "${@:3}" "$url"; }
+    jq -n '{metadata: {generateName: "big-"}, data: {v: ("x" * 900000)}}' >"$work/big.json"
+    create() { ask x "$1" -X POST -H 'Content-Type: application/json' --data-binary "@$work/big.json"; }
+    eventually 10 sh -c "curl -sf -m 2 --cacert $2/ca.crt https://127.0.0.1:16449/readyz"
+    for i in $(seq 150); do
+        code=$(create "$2")
+        [ "$code" = 201 ] || break
+    done
+    same "$code" 507
+    has "$(cat "$work/body")" "disk is full"
+    same "$(ask x "$2" -X GET)" 200
+    same "$(ask x "$2" -X DELETE)" 200
+    mount -o remount,size=400m "$1"
+    for i in $(seq 50); do
+        code=$(create "$2")
+        [ "$code" = 201 ] && break
+        sleep 0.2
+    done
+    same "$code" 201
+}
