@@ -33,4 +33,7 @@ void nodelifecycle_map_pod(struct key_sink *sink, struct arena *a, const struct 
 void podgc_reconcile(struct reconcile *r);
 void podgc_map_node(struct key_sink *sink, struct arena *a, const struct json *node, const struct json *before);
 
+void disruption_reconcile(struct reconcile *r);
+void disruption_map_pod(struct key_sink *sink, struct arena *a, const struct json *pod, const struct json *before);
+
 #endif

@@ -1,6 +1,7 @@
 libpintle_a_SOURCES += \
   src/controllers/builtin.h \
   src/controllers/deployment.c \
+  src/controllers/disruption.c \
   src/controllers/endpoints.c \
   src/controllers/gc.c \
   src/controllers/namespace.c \

@@ -35,5 +35,9 @@ const struct controller controllers_builtin[] = {
     {.name = "pod-garbage-collector-controller",
      .watches = {{"", "pods", NULL}, {"", "nodes", podgc_map_node}},
      .reconcile = podgc_reconcile},
+    {.name = "disruption-controller",
+     .watches = {{"policy", "poddisruptionbudgets", NULL}, {"", "pods", disruption_map_pod}},
+     .reads = {{"apps", "replicasets"}},
+     .reconcile = disruption_reconcile},
     {0},
 };

@@ -206,6 +206,23 @@ t_drain() {
     k delete deploy moved
 }
 
+t_budgets_limit_evictions() {
+    manifest kept 2 | k apply -f -
+    k create poddisruptionbudget kept --selector=app=kept --min-available=2
+    k rollout status deployment/kept --timeout=60s
+    eventually 10 sh -c "[ \$($kubectl --kubeconfig $CLUSTER_DIR/admin.kubeconfig get pdb kept -o 'jsonpath={.status.currentHealthy}') = 2 ]"
+    local pod
+    pod=$(k get pods -l app=kept -o 'jsonpath={.items[0].metadata.name}')
+    local evict='{"apiVersion":"policy/v1","kind":"Eviction","metadata":{"name":"'$pod'","namespace":"default"}}'
+    same "$(api POST "/api/v1/namespaces/default/pods/$pod/eviction" -H 'Content-Type: application/json' -d "$evict")" 429
+    k scale deploy kept --replicas=3
+    k rollout status deployment/kept --timeout=60s
+    eventually 10 sh -c "[ \$($kubectl --kubeconfig $CLUSTER_DIR/admin.kubeconfig get pdb kept -o 'jsonpath={.status.disruptionsAllowed}') = 1 ]"
+    same "$(api POST "/api/v1/namespaces/default/pods/$pod/eviction" -H 'Content-Type: application/json' -d "$evict")" 201
+    k delete deploy kept
+    k delete pdb kept
+}
+
 t_wait_and_discovery() {
     manifest later 1 | k apply -f -
     k wait deploy/later --for=condition=Available --timeout=60s
