@@ -178,7 +178,7 @@ int options_parse(const struct command *c, int argc, char **argv, void *target, 
                   char ***ret_rest, int *ret_n_rest)
 {
     const char *file = config_argument(argc, argv);
-    char **rest = mem_alloc(sizeof *rest * ((size_t)argc + 1));
+    char **rest = argv; /* positional arguments move to the front */
     int n_rest = 0, rv = 0;
     if (file)
         rv = from_file(c, target, file, true);
@@ -194,7 +194,5 @@ int options_parse(const struct command *c, int argc, char **argv, void *target, 
         *ret_n_rest = n_rest;
     if (ret_rest)
         *ret_rest = rest;
-    else
-        mem_free(rest);
     return rv;
 }
