@@ -326,6 +326,8 @@ t_bad_requests_get_kubernetes_answers() {
     printf '%.0s{"a":' $(seq 500) >"$work/deep"
     same "$(api POST /api/v1/namespaces/default/configmaps "${json[@]}" --data-binary "@$work/deep")" 400
     same "$(api GET /api/v1/nothings)" 404
+    same "$(api GET /api/v1/watch)" 404
+    same "$(api GET /apis/apps/v1/watch/)" 404
     same "$(api GET /apis/none.example.com/v1)" 404
     same "$(api PUT /api/v1/namespaces/default/configmaps "${json[@]}" -d '{}')" 405
     same "$(api GET /api/v1/pods -H 'Accept: image/png')" 406
@@ -376,6 +378,11 @@ t_who_may_not_gets_nothing() {
     token=$(k create token default)
     same "$("${plain[@]}" -H "Authorization: Bearer $token" $url/api/v1/pods)" 403
     same "$("${plain[@]}" -H "Authorization: Bearer ${token}x" $url/api/v1/pods)" 401
+    # Who may only patch does not create by applying.
+    k create role patcher --verb=patch --resource=configmaps && k create rolebinding patcher --role=patcher --serviceaccount=default:default
+    eventually 5 test "$("${plain[@]}" -H "Authorization: Bearer $token" -X PATCH -H 'Content-Type: application/merge-patch+json' -d '{}' $url/api/v1/namespaces/default/configmaps/nothing)" = 404
+    same "$("${plain[@]}" -H "Authorization: Bearer $token" -X PATCH -H 'Content-Type: application/apply-patch+yaml' -d '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"nothing"}}' "$url/api/v1/namespaces/default/configmaps/nothing?fieldManager=t")" 403
+    k delete rolebinding/patcher role/patcher
     # A certificate of another authority.
     "$PINTLE" cert init --dir "$work/other" && "$PINTLE" cert issue --ca-dir "$work/other" --dir "$work/other" --name admin --group system:masters
     fails "${plain[@]}" --cert "$work/other/admin.crt" --key "$work/other/admin.key" $url/api/v1/pods
