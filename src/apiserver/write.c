@@ -543,6 +543,9 @@ static void write_try(struct api_request *r)
         write_done(w);
         answer_item(r, w, item, false);
         item_unref(item);
+    } else {
+        write_done(w);
+        api_reply_error(r, 500, "the new %s could not be made", w->res->kind);
     }
 }
 
