@@ -101,10 +101,11 @@ static void test_headless_has_no_rules(void **state)
 static void test_hostile_services_spoil_nothing(void **state)
 {
     (void)state;
-    static const char *const twins =
-        "{\"metadata\":{\"namespace\":\"default\",\"name\":\"web\"},\"spec\":{\"clusterIP\":\"10.96.0.7\",\"externalIPs\":"
-        "[\"10.96.0.7\",\"1.2.3\",\"1.2.3.4/5\"],\"ports\":[{\"name\":\"h\",\"port\":80,\"nodePort\":70000},{\"name\":\"h\","
-        "\"port\":99999},{\"name\":\"h\",\"port\":80}]}}";
+    static const char *const twins = "{\"metadata\":{\"namespace\":\"default\",\"name\":\"web\"},\"spec\":{"
+                                     "\"clusterIP\":\"10.96.0.7\",\"externalIPs\":"
+                                     "[\"10.96.0.7\",\"1.2.3\",\"1.2.3.4/"
+                                     "5\"],\"ports\":[{\"name\":\"h\",\"port\":80,\"nodePort\":70000},{\"name\":\"h\","
+                                     "\"port\":99999},{\"name\":\"h\",\"port\":80}]}}";
     struct buf out = BUF_INIT(1 << 20);
     write_rules(&out, twins, true);
     assert_int_equal(occurrences(out.p, " : goto svc_"), 1);
