@@ -69,7 +69,7 @@ static bool is_port(int64_t n)
 /* Whether this address (empty: of the node), protocol and port are met the first time. */
 static bool is_new(struct rules *r, struct slice ip, const char *protocol, int64_t port)
 {
-    static const char there;
+    static const char there = 0;
     char key[64];
     int n = snprintf(key, sizeof key, "%" SLICE_FMT " %s %ld", SLICE_ARG(ip), protocol, port);
     if (map_get(&r->seen, slice_of(key, (size_t)n)))
