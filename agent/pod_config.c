@@ -139,6 +139,8 @@ static Runtime__V1__DNSConfig *dns(struct pod *p, struct arena *a)
         static const char *const options[] = {"ndots:5"};
         d->servers = arena_alloc(a, sizeof *d->servers);
         d->searches = arena_alloc(a, 3 * sizeof *d->searches);
+        if (!d->servers || !d->searches)
+            return NULL;
         d->servers[0] = copy(a, slice_str(o->cluster_dns));
         d->searches[0] = copy(a, slice_str(arena_printf(a, "%" SLICE_FMT ".svc.%s", SLICE_ARG(ns), domain)));
         d->searches[1] = copy(a, slice_str(arena_printf(a, "svc.%s", domain)));
@@ -153,6 +155,8 @@ static Runtime__V1__DNSConfig *dns(struct pod *p, struct arena *a)
 static void port_mappings(struct pod *p, struct arena *a, Runtime__V1__PodSandboxConfig *config)
 {
     config->port_mappings = arena_alloc(a, LIST_MAX * sizeof *config->port_mappings);
+    if (!config->port_mappings)
+        return;
     for (size_t i = 0; i < p->n_containers; i++) {
         json_each (port, json_get_str(p->containers[i].spec, "ports")) {
             struct slice protocol = json_path_string(port, "protocol");
@@ -286,6 +290,8 @@ static Runtime__V1__LinuxContainerSecurityContext *container_security(struct pod
     s->seccomp = seccomp(p, c, a);
     if (caps) {
         s->capabilities = NEW(a, Runtime__V1__Capability, runtime__v1__capability__init);
+        if (!s->capabilities)
+            return NULL;
         s->capabilities->add_capabilities = texts(a, json_get_str(caps, "add"), &s->capabilities->n_add_capabilities);
         s->capabilities->drop_capabilities =
             texts(a, json_get_str(caps, "drop"), &s->capabilities->n_drop_capabilities);
@@ -310,6 +316,20 @@ static Runtime__V1__Mount *mount(struct arena *a, struct slice inside, const cha
     return m;
 }
 
+/* A path below the volume. What comes of subPathExpr is the pod's word, known only here. */
+static bool stays_below(struct slice path)
+{
+    struct slice part;
+    if (slice_starts(path, SLICE("/")) || memchr(path.p, '\0', path.n))
+        return false;
+    while (path.n) {
+        slice_cut(path, '/', &part, &path);
+        if (slice_eq_str(part, ".."))
+            return false;
+    }
+    return true;
+}
+
 static int add_mounts(struct pod *p, struct container *c, struct arena *a, const struct env_var *env, size_t n_env,
                       Runtime__V1__ContainerConfig *config, char message[POD_MESSAGE_MAX])
 {
@@ -321,6 +341,11 @@ static int add_mounts(struct pod *p, struct container *c, struct arena *a, const
             sub = slice_str(env_expand(a, env, n_env, json_path_string(vm, "subPathExpr")));
         if (volumes_host_path(p->owner->agent->volumes, p->obj, volume, host, sizeof host)) {
             snprintf(message, POD_MESSAGE_MAX, "volume \"%" SLICE_FMT "\" is not there", SLICE_ARG(volume));
+            return -1;
+        }
+        if (sub.n && !stays_below(sub)) {
+            snprintf(message, POD_MESSAGE_MAX, "subPath \"%" SLICE_FMT "\" leads out of volume \"%" SLICE_FMT "\"",
+                     SLICE_ARG(sub), SLICE_ARG(volume));
             return -1;
         }
         const char *path = sub.n ? arena_printf(a, "%s/%" SLICE_FMT, host, SLICE_ARG(sub)) : host;

@@ -100,6 +100,8 @@ struct env_build {
 
 static void set(struct env_build *b, const char *name, const char *value)
 {
+    if (!name || !value) /* the arena is full, which the end tells, or there is no such field */
+        return;
     for (size_t i = 0; i < b->n; i++)
         if (!strcmp(b->vars[i].name, name)) {
             b->vars[i].value = value;

@@ -9,7 +9,13 @@
 #include "base/timefmt.h"
 #include "object/meta.h"
 
-enum { DEFAULT_GRACE_S = 30, STOP_SLACK_MS = 10000, HOOK_TIMEOUT_MS = 60000, PULL_TIMEOUT_MS = 600000 };
+enum {
+    DEFAULT_GRACE_S = 30,
+    GRACE_MAX_S = 4000000 /* in milliseconds it fits 32 bits */,
+    STOP_SLACK_MS = 10000,
+    HOOK_TIMEOUT_MS = 60000,
+    PULL_TIMEOUT_MS = 600000
+};
 
 static struct loop *loop_of(const struct pod *p)
 {
@@ -617,6 +623,8 @@ static void stop_now(struct stopping *k)
 {
     Runtime__V1__StopContainerRequest q = RUNTIME__V1__STOP_CONTAINER_REQUEST__INIT;
     int64_t grace = grace_seconds(k->pod);
+    if (grace > GRACE_MAX_S)
+        grace = GRACE_MAX_S;
     q.container_id = k->id;
     q.timeout = grace;
     cri_call(cri_of(k->pod), CRI_STOP_CONTAINER, &q.base, (unsigned)grace * 1000 + STOP_SLACK_MS, on_stopped, k);
@@ -643,6 +651,8 @@ static void stop_container(struct container *c, const char *why)
     c->probes = NULL;
     pod_event(p, c, "Normal", "Killing", "%s", why);
     int64_t grace = grace_seconds(p);
+    if (grace > GRACE_MAX_S)
+        grace = GRACE_MAX_S;
     if (hook && grace > 0)
         probes_run_handler(p->owner->agent->probes, hook, c->spec, c->now.id, p->ip, (unsigned)grace * 1000,
                            on_pre_stop, k);
@@ -780,6 +790,8 @@ static void begin_terminating(struct pod *p)
                              json_int(json_path(p->obj, "spec.terminationGracePeriodSeconds"), DEFAULT_GRACE_S));
     if (!meta_is_deleting(p->obj))
         grace = 0; /* deleted by force: nobody waits */
+    if (grace > GRACE_MAX_S)
+        grace = GRACE_MAX_S;
     p->phase = POD_TERMINATING;
     p->kill_deadline = loop_now(loop_of(p)) + (uint64_t)(grace > 0 ? grace : 0) * 1000000000;
 }

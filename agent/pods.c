@@ -59,6 +59,10 @@ static void repoint(struct pod *p)
                 p->containers[i].spec = spec;
                 p->containers[i++].name = json_path_string(spec, "name");
             }
+    for (; i < p->n_containers; i++) { /* fewer, against the rules: what it was made of goes with the old JSON */
+        p->containers[i].spec = NULL;
+        p->containers[i].name = SLICE_NONE;
+    }
 }
 
 static void set_object(struct pod *p, struct slice text)

@@ -7,6 +7,8 @@
 
 enum { NODE_ARENA_MAX = 16 << 20 };
 
+#define AMOUNT_MAX ((int64_t)1 << 48) /* more than any node has; sums over a node's pods stay within 64 bits */
+
 static const char *const names[] = {
     [RES_CPU] = "cpu", [RES_MEMORY] = "memory", [RES_STORAGE] = "ephemeral-storage", [RES_PODS] = "pods"};
 
@@ -17,7 +19,13 @@ static int64_t amount(const struct json *list, int res)
     struct quantity q;
     if (!quantity_from_json(json_get_str(list, names[res]), &q))
         return 0;
-    return res == RES_CPU ? quantity_milli(q) : quantity_value(q);
+    int64_t v = res == RES_CPU ? quantity_milli(q) : quantity_value(q);
+    return v < 0 ? 0 : v < AMOUNT_MAX ? v : AMOUNT_MAX;
+}
+
+static int64_t sum_of(int64_t a, int64_t b)
+{
+    return a + b < AMOUNT_MAX ? a + b : AMOUNT_MAX;
 }
 
 static struct sched_amounts container_requests(const struct json *container)
@@ -36,22 +44,22 @@ static struct sched_amounts pod_requests(const struct json *obj)
     json_each (c, json_path(obj, "spec.containers")) {
         struct sched_amounts a = container_requests(c);
         for (int res = 0; res < RES_PODS; res++)
-            sum.of[res] += a.of[res];
+            sum.of[res] = sum_of(sum.of[res], a.of[res]);
     }
     json_each (c, json_path(obj, "spec.initContainers")) {
         struct sched_amounts a = container_requests(c);
         bool sidecar = slice_eq_str(json_path_string(c, "restartPolicy"), "Always");
         for (int res = 0; res < RES_PODS; res++) {
             if (sidecar)
-                sidecars.of[res] += a.of[res];
-            int64_t then = sidecars.of[res] + (sidecar ? 0 : a.of[res]);
+                sidecars.of[res] = sum_of(sidecars.of[res], a.of[res]);
+            int64_t then = sum_of(sidecars.of[res], sidecar ? 0 : a.of[res]);
             init_max.of[res] = then > init_max.of[res] ? then : init_max.of[res];
         }
     }
     for (int res = 0; res < RES_PODS; res++) {
-        sum.of[res] += sidecars.of[res];
+        sum.of[res] = sum_of(sum.of[res], sidecars.of[res]);
         sum.of[res] = sum.of[res] > init_max.of[res] ? sum.of[res] : init_max.of[res];
-        sum.of[res] += amount(json_path(obj, "spec.overhead"), res);
+        sum.of[res] = sum_of(sum.of[res], amount(json_path(obj, "spec.overhead"), res));
     }
     sum.of[RES_PODS] = 1;
     return sum;

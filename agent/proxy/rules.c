@@ -1,5 +1,6 @@
 #include "agent/proxy/rules.h"
 
+#include <arpa/inet.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -18,6 +19,7 @@ struct rules {
     struct buf node_ports;  /* elements of the map protocol . port */
     struct buf no_endpoints, no_endpoints_ports;
     struct buf pod_cidrs;
+    struct map seen; /* elements that are there: one key twice and nft refuses the whole table */
     struct slices {
         const struct json *slice;
         struct slices *next;
@@ -36,16 +38,44 @@ struct rules *rules_new(struct arena *a, const char *node_name, const char *pod_
                                &r->no_endpoints, &r->no_endpoints_ports, &r->pod_cidrs};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         buf_init(all[i], RULES_TEXT_MAX);
+    map_init(&r->seen, 0);
     return r;
 }
 
-/* Only digits, dots, slashes: what comes from the API goes into a ruleset. */
+/* What comes from the API goes into a ruleset, which one malformed element would make void for all services. */
 static bool is_address(struct slice s)
 {
-    for (size_t i = 0; i < s.n; i++)
-        if ((s.p[i] < '0' || s.p[i] > '9') && s.p[i] != '.' && s.p[i] != '/')
-            return false;
-    return s.n > 0;
+    char text[INET_ADDRSTRLEN];
+    struct in_addr addr;
+    if (!s.n || s.n >= sizeof text || memchr(s.p, '\0', s.n))
+        return false;
+    memcpy(text, s.p, s.n);
+    text[s.n] = '\0';
+    return inet_pton(AF_INET, text, &addr) == 1;
+}
+
+static bool is_cidr(struct slice s)
+{
+    struct slice ip, bits;
+    int64_t n;
+    return slice_cut(s, '/', &ip, &bits) && is_address(ip) && slice_to_i64(bits, &n) && n >= 0 && n <= 32;
+}
+
+static bool is_port(int64_t n)
+{
+    return n > 0 && n < 65536;
+}
+
+/* Whether this address (empty: of the node), protocol and port are met the first time. */
+static bool is_new(struct rules *r, struct slice ip, const char *protocol, int64_t port)
+{
+    static const char there = 0;
+    char key[64];
+    int n = snprintf(key, sizeof key, "%" SLICE_FMT " %s %ld", SLICE_ARG(ip), protocol, port);
+    if (map_get(&r->seen, slice_of(key, (size_t)n)))
+        return false;
+    map_put(&r->seen, slice_of(key, (size_t)n), (void *)(uintptr_t)&there);
+    return true;
 }
 
 static const char *protocol_of(struct slice s)
@@ -67,7 +97,7 @@ static void element(struct buf *out, const char *fmt, ...)
 void rules_add_node(struct rules *r, const struct json *node)
 {
     struct slice cidr = json_path_string(node, "spec.podCIDR");
-    if (is_address(cidr))
+    if (is_cidr(cidr))
         element(&r->pod_cidrs, "%" SLICE_FMT, SLICE_ARG(cidr));
 }
 
@@ -108,7 +138,7 @@ static void add_targets(const struct rules *r, const struct json *slice, int64_t
     json_each (e, json_get_str(slice, "endpoints")) {
         struct slice ip = json_string(json_at(json_get_str(e, "addresses"), 0));
         bool ready = json_bool(json_path(e, "conditions.ready"), true);
-        if (!ready || !is_address(ip) || t->n == RULES_ENDPOINTS_MAX)
+        if (!ready || !is_address(ip) || !is_port(port) || t->n == RULES_ENDPOINTS_MAX)
             continue;
         t->at[t->n++] = (struct target){ip, port, slice_eq_str(json_path_string(e, "nodeName"), r->node_name)};
     }
@@ -166,7 +196,7 @@ static void write_chain(struct rules *r, uint64_t id, const char *protocol, cons
 
 static void add_address(struct rules *r, struct slice ip, const char *protocol, int64_t port, uint64_t id, bool any)
 {
-    if (!is_address(ip))
+    if (!is_address(ip) || !is_new(r, ip, protocol, port))
         return;
     if (any)
         element(&r->service_ips, "%" SLICE_FMT " . %s . %ld : goto svc_%016lx", SLICE_ARG(ip), protocol, port, id);
@@ -182,6 +212,8 @@ static void add_port(struct rules *r, const struct json *svc, const struct json 
     bool local_in = slice_eq_str(json_path_string(svc, "spec.internalTrafficPolicy"), "Local");
     bool local_out = slice_eq_str(json_path_string(svc, "spec.externalTrafficPolicy"), "Local");
     uint64_t in = chain_id(svc, port, "cluster"), out = chain_id(svc, port, "node");
+    if (!is_port(number))
+        return;
     collect(r, svc, port, t);
     struct targets *inside = t;
     if (local_in)
@@ -191,7 +223,7 @@ static void add_port(struct rules *r, const struct json *svc, const struct json 
     add_address(r, json_path_string(svc, "spec.clusterIP"), protocol, number, in, inside->n);
     json_each (ip, json_path(svc, "spec.externalIPs"))
         add_address(r, json_string(ip), protocol, number, in, inside->n);
-    if (!node_port)
+    if (!is_port(node_port) || !is_new(r, SLICE_NONE, protocol, node_port))
         return;
     if (local_in) /* chosen anew: the two policies are independent */
         collect(r, svc, port, t);
@@ -259,7 +291,7 @@ int rules_write(struct rules *r, struct buf *out)
     buf_add_str(out, base_chains);
     buf_add_str(out, "\tchain postrouting {\n\t\ttype nat hook postrouting priority srcnat\n"
                      "\t\tmeta mark and " MARK " == " MARK " masquerade\n");
-    if (r->pod_cidr && is_address(slice_str(r->pod_cidr)))
+    if (r->pod_cidr && is_cidr(slice_str(r->pod_cidr)))
         buf_printf(out, "\t\tip saddr %s ip daddr != @pod_cidrs masquerade\n", r->pod_cidr);
     buf_add_str(out, "\t}\n}\n");
     int rv = buf_error(out) ? buf_error(out) : buf_error(&r->chains);
@@ -267,5 +299,6 @@ int rules_write(struct rules *r, struct buf *out)
                                &r->no_endpoints, &r->no_endpoints_ports, &r->pod_cidrs};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         buf_done(all[i]);
+    map_done(&r->seen);
     return rv;
 }

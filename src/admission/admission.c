@@ -271,6 +271,39 @@ static int storage_protection(struct admission *ad, struct status *st)
 
 /* ---- NodeRestriction ---- */
 
+static bool is_restricted(struct slice label)
+{
+    static const struct slice domain = SLICE_INIT("node-restriction.kubernetes.io");
+    struct slice host, name;
+    if (!slice_cut(label, '/', &host, &name) || host.n < domain.n)
+        return false;
+    return slice_eq(slice_from(host, host.n - domain.n), domain) &&
+           (host.n == domain.n || host.p[host.n - domain.n - 1] == '.');
+}
+
+/* Whether every restricted label of one is on the other with the same value. */
+static bool restricted_on(const struct json *labels, const struct json *others)
+{
+    json_each (l, labels)
+        if (is_restricted(l->key) && !json_equal(l, json_get(others, l->key)))
+            return false;
+    return true;
+}
+
+/* What keeps pods from a node, or draws them to it by the administrator's word, is not the node's to change. */
+static const char *node_oversteps(const struct admission *ad)
+{
+    if (ad->op == ADMIT_DELETE)
+        return NULL;
+    if (!restricted_on(meta_labels(ad->obj), meta_labels(ad->old)) ||
+        !restricted_on(meta_labels(ad->old), meta_labels(ad->obj)))
+        return "is not allowed to modify labels of the domain node-restriction.kubernetes.io";
+    const struct json *taints = json_path(ad->obj, "spec.taints"), *had = json_path(ad->old, "spec.taints");
+    if (ad->old && (json_len(taints) || json_len(had)) && !json_equal(taints, had))
+        return "is not allowed to modify taints";
+    return NULL;
+}
+
 /* A node's agent may write its own Node, its own Lease, and pods bound to it; and may not label itself into privilege. */
 static int node_restriction(struct admission *ad, struct status *st)
 {
@@ -281,12 +314,13 @@ static int node_restriction(struct admission *ad, struct status *st)
     bool core_group = !ad->res->group[0];
     if (core_group && !strcmp(ad->res->plural, "nodes")) {
         struct slice name = ad->name.n ? ad->name : meta_name(ad->obj);
-        return slice_eq(name, node)
-                   ? 0
-                   : forbidden(ad, st,
-                               arena_printf(ad->a,
-                                            "node \"%" SLICE_FMT "\" is not allowed to modify node \"%" SLICE_FMT "\"",
-                                            SLICE_ARG(node), SLICE_ARG(name)));
+        const char *why = node_oversteps(ad);
+        if (!slice_eq(name, node))
+            return forbidden(ad, st,
+                             arena_printf(ad->a,
+                                          "node \"%" SLICE_FMT "\" is not allowed to modify node \"%" SLICE_FMT "\"",
+                                          SLICE_ARG(node), SLICE_ARG(name)));
+        return why ? forbidden(ad, st, arena_printf(ad->a, "node \"%" SLICE_FMT "\" %s", SLICE_ARG(node), why)) : 0;
     }
     if (core_group && !strcmp(ad->res->plural, "pods")) {
         const struct json *pod = ad->old ? ad->old : ad->obj;

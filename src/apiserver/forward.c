@@ -199,8 +199,21 @@ static void forward_try(struct forwarding *fw)
                                                   .ctx = fw});
 }
 
+/* What no header can carry is dropped on the way: the leader would take the request for this server's own. */
+static bool fits_header(struct slice s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if ((unsigned char)s.p[i] < ' ' || s.p[i] == 0x7f)
+            return false;
+    return s.n && s.p[0] != ' ' && s.p[s.n - 1] != ' ';
+}
+
 void api_forward(struct api_request *r)
 {
+    if (!fits_header(r->user.name)) {
+        api_reply_error(r, 403, "the name of the user cannot be passed to the leader");
+        return;
+    }
     if (r->user.forwarded) { /* the leader we were taken for is another one by now: the first replica tries again */
         api_reply_errno(r, -EAGAIN, "writing");
         return;

@@ -98,6 +98,7 @@ void api_bind(struct api_request *r)
                         .manager_sub = SLICE("binding"),
                         .compute = compute_binding,
                         .reply = reply_success,
+                        .expected_uid = meta_uid(binding),
                         .ctx = binding};
     api_write(r, w);
 }

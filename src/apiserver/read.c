@@ -177,6 +177,8 @@ static size_t range_end_rank(struct api_request *r, const struct page *p)
     if (!p->filter.prefix.n)
         return tree_count(p->root);
     struct slice end = arena_copy(r->arena, p->filter.prefix);
+    if (!end.n)
+        return tree_count(p->root);
     ((char *)end.p)[end.n - 1]++; /* '/' + 1: the first key behind the namespace */
     return tree_rank(p->root, end);
 }

@@ -172,6 +172,10 @@ static void route_resource(struct api_request *r, const struct parts *p, size_t 
         r->options.watch = true;
         at++;
     }
+    r->route = ROUTE_RESOURCE;
+    r->res = NULL;
+    if (at == p->n) /* nothing behind the prefix */
+        return;
     bool in_namespace = p->n > at + 2 && slice_eq_str(p->at[at], "namespaces") && !is_namespace_sub(p->at[at + 2]);
     if (in_namespace) {
         r->ns = p->at[at + 1];
@@ -181,7 +185,6 @@ static void route_resource(struct api_request *r, const struct parts *p, size_t 
     r->name = at + 1 < p->n ? p->at[at + 1] : SLICE_NONE;
     r->sub_name = at + 2 < p->n ? p->at[at + 2] : SLICE_NONE;
     r->res = resource_find(r->group, r->version, r->plural);
-    r->route = ROUTE_RESOURCE;
     if (!r->res || r->res->namespaced != in_namespace) {
         bool all_namespaces = r->res && r->res->namespaced && !r->name.n; /* GET /api/v1/pods */
         if (!all_namespaces)

@@ -53,6 +53,21 @@ static int bind_token(struct api_request *r, const struct json *ref, struct sa_t
     return 0;
 }
 
+/* A node gets tokens for the pods that run on it, bound to them, and no others (Kubernetes' NodeRestriction). */
+static int check_node(struct api_request *r, const struct json *ref, const struct sa_token_request *q,
+                      struct status *st)
+{
+    static const struct slice prefix = SLICE_INIT("system:node:");
+    if (!user_in_group(&r->user, SLICE("system:nodes")) || !slice_starts(r->user.name, prefix))
+        return 0;
+    if (q->pod_name.n && json_path_string(ref, "uid").n && slice_eq(q->node_name, slice_from(r->user.name, prefix.n)))
+        return 0;
+    return status_set(st, r->arena, 403,
+                      "serviceaccounts \"%" SLICE_FMT
+                      "\" is forbidden: a node requests tokens only bound to a pod (by its uid) that is running on it",
+                      SLICE_ARG(r->name));
+}
+
 static void take_audiences(struct api_request *r, const struct json *list, struct sa_token_request *q)
 {
     struct slice *audiences = arena_always(r->arena, TOKEN_AUDIENCES_MAX * sizeof *audiences);
@@ -110,8 +125,8 @@ void api_token_request(struct api_request *r)
                    q.seconds);
     if (q.seconds > TOKEN_MAX_S)
         q.seconds = TOKEN_MAX_S;
-    if (!st.code)
-        bind_token(r, json_path(obj, "spec.boundObjectRef"), &q, &st);
+    if (!st.code && !bind_token(r, json_path(obj, "spec.boundObjectRef"), &q, &st))
+        check_node(r, json_path(obj, "spec.boundObjectRef"), &q, &st);
     if (st.code) {
         api_reply_status(r, &st);
         return;

@@ -492,6 +492,28 @@ static int check_expected(struct api_request *r, struct write *w, const struct j
     return st->code;
 }
 
+/* An update or apply of what is not there creates it: for those who may create, too. */
+static int check_may_create(struct api_request *r, const struct write *w, struct status *st)
+{
+    const char *why;
+    struct access q = {.verb = SLICE("create"),
+                       .group = slice_str(w->res->group),
+                       .resource = slice_str(w->res->plural),
+                       .ns = w->ns,
+                       .name = w->name};
+    if (api_access_allowed(r->api, &r->user, &q, &why))
+        return 0;
+    status_set(st, r->arena, 403,
+               "%s%s%s \"%" SLICE_FMT "\" is forbidden: User \"%" SLICE_FMT
+               "\" cannot create resource \"%s\" in API group \"%s\"",
+               w->res->plural, w->res->group[0] ? "." : "", w->res->group, SLICE_ARG(w->name), SLICE_ARG(r->user.name),
+               w->res->plural, w->res->group);
+    st->name = arena_copy(r->arena, w->name).p;
+    st->group = w->res->group[0] ? w->res->group : NULL;
+    st->kind = w->res->plural;
+    return st->code;
+}
+
 static void write_try(struct api_request *r)
 {
     struct write *w = r->state;
@@ -507,7 +529,7 @@ static void write_try(struct api_request *r)
         old = object_convert(r->arena, w->res, old);
     if (!old && !w->may_create && !w->must_create)
         status_not_found(&st, r->arena, slice_str(w->res->group), slice_str(w->res->plural), w->name);
-    else if (!check_expected(r, w, old, &st))
+    else if ((old || w->must_create || !check_may_create(r, w, &st)) && !check_expected(r, w, old, &st))
         w->obj = w->compute(r, w, old, &st);
     if (!st.code && arena_error(r->arena))
         status_set(&st, r->arena, 413, "the request needs more memory than one request may use");
@@ -521,6 +543,9 @@ static void write_try(struct api_request *r)
         write_done(w);
         answer_item(r, w, item, false);
         item_unref(item);
+    } else {
+        write_done(w);
+        api_reply_error(r, 500, "the new %s could not be made", w->res->kind);
     }
 }
 

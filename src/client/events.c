@@ -33,6 +33,7 @@ struct event_call {
     struct list link;
     struct events *owner;
     struct client_call *call;
+    uint64_t hash; /* of the event that is counted up, 0 = of none */
 };
 
 enum { BUCKETS_MAX = 8192 };
@@ -111,15 +112,20 @@ static struct seen *remember(struct events *e, uint64_t hash)
 static void on_done(void *ctx, const struct client_reply *reply)
 {
     struct event_call *call = ctx;
-    (void)reply;
+    struct seen *s = call->hash && reply->code == 404 ? find_seen(call->owner, call->hash) : NULL;
+    if (s) { /* it has expired meanwhile: the next one is made anew */
+        map_del(&call->owner->by_hash, slice_of(&s->hash, sizeof s->hash));
+        s->hash = 0;
+    }
     list_remove(&call->link);
     mem_free(call);
 }
 
-static void send(struct events *e, const struct client_request *req)
+static void send(struct events *e, uint64_t hash, const struct client_request *req)
 {
     struct event_call *call = mem_new(struct event_call);
     call->owner = e;
+    call->hash = hash;
     list_push(&e->calls, &call->link);
     call->call = client_do(e->client, req, on_done, call);
 }
@@ -154,8 +160,9 @@ static void create_event(struct events *e, struct arena *a, struct seen *s, cons
     json_set_str(a, meta, "name", json_new_str(a, s->name));
     json_set_str(a, meta, "namespace", json_new_string(a, ns.n ? ns : SLICE("default")));
     json_set_first(a, event, "metadata", meta);
-    send(e, &(struct client_request){
-                .verb = CLIENT_CREATE, .res = event_resource(), .ns = ns.n ? ns : SLICE("default"), .body = event});
+    send(e, 0,
+         &(struct client_request){
+             .verb = CLIENT_CREATE, .res = event_resource(), .ns = ns.n ? ns : SLICE("default"), .body = event});
 }
 
 void events_record(struct events *e, const struct json *obj, const char *component, const char *field, const char *type,
@@ -174,12 +181,13 @@ void events_record(struct events *e, const struct json *obj, const char *compone
     json_set_str(&a, event, "lastTimestamp", json_new_str(&a, now));
     if (s) {
         json_set_str(&a, event, "count", json_new_int(&a, ++s->count));
-        send(e, &(struct client_request){.verb = CLIENT_PATCH,
-                                         .res = event_resource(),
-                                         .ns = ns.n ? ns : SLICE("default"),
-                                         .name = slice_str(s->name),
-                                         .patch = CLIENT_MERGE_PATCH,
-                                         .body = event});
+        send(e, hash,
+             &(struct client_request){.verb = CLIENT_PATCH,
+                                      .res = event_resource(),
+                                      .ns = ns.n ? ns : SLICE("default"),
+                                      .name = slice_str(s->name),
+                                      .patch = CLIENT_MERGE_PATCH,
+                                      .body = event});
         arena_done(&a);
         return;
     }

@@ -343,6 +343,8 @@ t_bad_requests_get_kubernetes_answers() {
     printf '%.0s{"a":' $(seq 500) >"$work/deep"
     same "$(api POST /api/v1/namespaces/default/configmaps "${json[@]}" --data-binary "@$work/deep")" 400
     same "$(api GET /api/v1/nothings)" 404
+    same "$(api GET /api/v1/watch)" 404
+    same "$(api GET /apis/apps/v1/watch/)" 404
     same "$(api GET /apis/none.example.com/v1)" 404
     same "$(api PUT /api/v1/namespaces/default/configmaps "${json[@]}" -d '{}')" 405
     same "$(api GET /api/v1/pods -H 'Accept: image/png')" 406
@@ -393,6 +395,12 @@ t_who_may_not_gets_nothing() {
     token=$(k create token default)
     same "$("${plain[@]}" -H "Authorization: Bearer $token" $url/api/v1/pods)" 403
     same "$("${plain[@]}" -H "Authorization: Bearer ${token}x" $url/api/v1/pods)" 401
+    # Who may only patch does not create by applying.
+    k create role patcher --verb=patch --resource=configmaps && k create rolebinding patcher --role=patcher --serviceaccount=default:default
+    may_patch() { [ "$("${plain[@]}" -H "Authorization: Bearer $token" -X PATCH -H 'Content-Type: application/merge-patch+json' -d '{}' $url/api/v1/namespaces/default/configmaps/nothing)" = 404 ]; }
+    eventually 5 may_patch
+    same "$("${plain[@]}" -H "Authorization: Bearer $token" -X PATCH -H 'Content-Type: application/apply-patch+yaml' -d '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"nothing"}}' "$url/api/v1/namespaces/default/configmaps/nothing?fieldManager=t")" 403
+    k delete rolebinding/patcher role/patcher
     # A certificate of another authority.
     "$PINTLE" cert init --dir "$work/other" && "$PINTLE" cert issue --ca-dir "$work/other" --dir "$work/other" --name admin --group system:masters
     fails "${plain[@]}" --cert "$work/other/admin.crt" --key "$work/other/admin.key" $url/api/v1/pods
@@ -402,6 +410,16 @@ t_who_may_not_gets_nothing() {
     same "$("${plain[@]}" "${node[@]}" $url/api/v1/namespaces/default/secrets/private)" 403
     same "$("${plain[@]}" "${node[@]}" $url/api/v1/nodes/node-1)" 200
     same "$("${plain[@]}" "${node[@]}" -X DELETE $url/api/v1/nodes/node-2)" 403
+    node_patches() { "${plain[@]}" "${node[@]}" -X PATCH -H 'Content-Type: application/merge-patch+json' -d "$1" $url/api/v1/nodes/node-1; }
+    same "$(node_patches '{"metadata":{"labels":{"a.node-restriction.kubernetes.io/x":"y"}}}')" 403
+    same "$(node_patches '{"spec":{"taints":[{"key":"a","effect":"NoSchedule"}]}}')" 403
+    same "$(node_patches '{"metadata":{"labels":{"t":"y"}}}')" 200
+    # A token of an account that its pods use, but bound to none of them.
+    pod tokened Never '    command: ["sleep", "1000"]' | sed 's/^spec:/&\n  nodeName: node-1/' | k apply -f -
+    unbound() { "${plain[@]}" "${node[@]}" -X POST -H 'Content-Type: application/json' -d '{}' $url/api/v1/namespaces/default/serviceaccounts/default/token; }
+    same "$(unbound)" 403
+    eventually 30 is_phase tokened Running # its own token it got
+    k delete pod tokened
     # The agent's own port is for the servers.
     fails curl -sf -m 5 -k "https://$CLUSTER_NET.21:10250/pods" >/dev/null
     k delete secret private

@@ -97,6 +97,24 @@ static void test_headless_has_no_rules(void **state)
     buf_done(&out);
 }
 
+/* nft refuses the whole table for one element that is malformed or there twice. */
+static void test_hostile_services_spoil_nothing(void **state)
+{
+    (void)state;
+    static const char *const twins = "{\"metadata\":{\"namespace\":\"default\",\"name\":\"web\"},\"spec\":{"
+                                     "\"clusterIP\":\"10.96.0.7\",\"externalIPs\":"
+                                     "[\"10.96.0.7\",\"1.2.3\",\"1.2.3.4/"
+                                     "5\"],\"ports\":[{\"name\":\"h\",\"port\":80,\"nodePort\":70000},{\"name\":\"h\","
+                                     "\"port\":99999},{\"name\":\"h\",\"port\":80}]}}";
+    struct buf out = BUF_INIT(1 << 20);
+    write_rules(&out, twins, true);
+    assert_int_equal(occurrences(out.p, " : goto svc_"), 1);
+    assert_null(strstr(out.p, "70000"));
+    assert_null(strstr(out.p, "99999"));
+    assert_null(strstr(out.p, "1.2.3"));
+    buf_done(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -104,6 +122,7 @@ int main(void)
         cmocka_unit_test(test_without_endpoints_is_refused),
         cmocka_unit_test(test_local_policies),
         cmocka_unit_test(test_headless_has_no_rules),
+        cmocka_unit_test(test_hostile_services_spoil_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
