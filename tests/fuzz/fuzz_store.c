@@ -42,14 +42,14 @@ static void check_snapshot(struct store *s)
 static void apply_both(struct store *a, struct store *b, struct slice command)
 {
     struct store_result ra, rb;
-    uint64_t before = store_revision(a), hash = store_hash(a);
+    uint64_t before = store_revision(a), hash = store_hash(a), time_ms = store_time_ms(a);
     store_apply(a, command, &ra);
     store_apply(b, command, &rb);
     FUZZ_CHECK(ra.err == rb.err && ra.revision == rb.revision && ra.failed_op == rb.failed_op);
     FUZZ_CHECK(store_hash(a) == store_hash(b));
     FUZZ_CHECK(store_revision(a) >= before);
     if (ra.err == -EBADMSG)
-        FUZZ_CHECK(store_revision(a) == before && store_hash(a) == hash);
+        FUZZ_CHECK(store_revision(a) == before && store_hash(a) == hash && store_time_ms(a) == time_ms);
     store_notify(a);
 }
 
