@@ -65,8 +65,8 @@ static bool decode_op(const struct pack_value *v, struct store_op *op)
         .ttl_ms = pack_get_u64(pack_at(v, 9)),
     };
     return pack_len(v) >= OP_FIELDS && op->kind >= STORE_PUT && op->kind <= STORE_CHECK && op->compare <= STORE_AT &&
-           op->table.n && op->key.n && op->key.n <= STORE_KEY_MAX && op->hole <= op->value.n &&
-           op->type_len <= op->value.n;
+           op->table.n && op->key.n && (op->kind != STORE_PUT || op->value.n) && op->key.n <= STORE_KEY_MAX &&
+           op->hole <= op->value.n && op->type_len <= op->value.n;
 }
 
 /* Whether the compare of op holds; sets the error and the current revision when not. */
@@ -196,6 +196,7 @@ void store_apply(struct store *s, struct slice command, struct store_result *ret
 {
     const struct pack_value *cmd = pack_read(s->reader, command, NULL);
     uint64_t time_ms = pack_get_u64(pack_at(cmd, 1));
+    uint64_t time_before = s->time_ms;
     *ret = (struct store_result){.revision = s->revision};
     if (time_ms > s->time_ms)
         s->time_ms = time_ms;
@@ -213,4 +214,6 @@ void store_apply(struct store *s, struct slice command, struct store_result *ret
     default:
         ret->err = -EBADMSG;
     }
+    if (ret->err == -EBADMSG) /* what cannot be read changes nothing, nor the time */
+        s->time_ms = time_before;
 }

@@ -64,3 +64,44 @@ check_PROGRAMS += tests/sim/test_cluster
 TESTS += tests/sim/test_cluster
 tests_sim_test_cluster_SOURCES = tests/sim/test_cluster.c tests/sim/cluster.c tests/sim/cluster.h \
 	tests/sim/fake_node.c tests/sim/fake_node.h tests/sim/load.c tests/sim/load.h
+
+# libFuzzer programs, run by scripts/fuzz: one a parser that strangers reach.
+EXTRA_DIST += tests/fuzz/corpus
+if FUZZ
+noinst_PROGRAMS += tests/fuzz/fuzz_store tests/fuzz/fuzz_raft tests/fuzz/fuzz_protobuf tests/fuzz/fuzz_object \
+	tests/fuzz/fuzz_yaml tests/fuzz/fuzz_patch tests/fuzz/fuzz_selector tests/fuzz/fuzz_quantity \
+	tests/fuzz/fuzz_time tests/fuzz/fuzz_jwt tests/fuzz/fuzz_rbac
+tests_fuzz_fuzz_store_SOURCES = tests/fuzz/fuzz_store.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_store_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_store_LDADD = $(PINTLE_LIBS)
+tests_fuzz_fuzz_raft_SOURCES = tests/fuzz/fuzz_raft.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_raft_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_raft_LDADD = $(PINTLE_LIBS)
+tests_fuzz_fuzz_protobuf_SOURCES = tests/fuzz/fuzz_protobuf.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_protobuf_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_protobuf_LDADD = $(PINTLE_LIBS)
+tests_fuzz_fuzz_object_SOURCES = tests/fuzz/fuzz_object.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_object_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_object_LDADD = $(PINTLE_LIBS)
+tests_fuzz_fuzz_yaml_SOURCES = tests/fuzz/fuzz_yaml.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_yaml_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_yaml_LDADD = $(PINTLE_LIBS)
+tests_fuzz_fuzz_patch_SOURCES = tests/fuzz/fuzz_patch.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_patch_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_patch_LDADD = $(PINTLE_LIBS)
+tests_fuzz_fuzz_selector_SOURCES = tests/fuzz/fuzz_selector.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_selector_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_selector_LDADD = $(PINTLE_LIBS)
+tests_fuzz_fuzz_quantity_SOURCES = tests/fuzz/fuzz_quantity.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_quantity_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_quantity_LDADD = $(PINTLE_LIBS)
+tests_fuzz_fuzz_time_SOURCES = tests/fuzz/fuzz_time.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_time_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_time_LDADD = $(PINTLE_LIBS)
+tests_fuzz_fuzz_jwt_SOURCES = tests/fuzz/fuzz_jwt.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_jwt_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_jwt_LDADD = $(PINTLE_LIBS)
+tests_fuzz_fuzz_rbac_SOURCES = tests/fuzz/fuzz_rbac.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_rbac_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_rbac_LDADD = $(PINTLE_LIBS)
+endif

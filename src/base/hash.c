@@ -28,7 +28,7 @@ uint64_t hash64(struct slice s, uint64_t seed)
     size_t i = 0;
     for (; i + 8 <= s.n; i += 8)
         h = mix(h ^ load64(s.p + i, 8)) + 0x9e3779b97f4a7c15u;
-    return mix(h ^ load64(s.p + i, s.n - i));
+    return mix(h ^ (i < s.n ? load64(s.p + i, s.n - i) : 0));
 }
 
 static uint32_t crc32c_bytes(uint32_t crc, const unsigned char *p, size_t n)

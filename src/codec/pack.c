@@ -62,11 +62,64 @@ void pack_reader_free(struct pack_reader *r)
     mem_free(r);
 }
 
+static uint64_t big_endian(const unsigned char *p, size_t n)
+{
+    uint64_t v = 0;
+    for (size_t i = 0; i < n; i++)
+        v = v << 8 | p[i];
+    return v;
+}
+
+/* What a value takes that starts with this byte: bytes of a number behind it, and what that number counts. False for
+ * what we never write. */
+static bool value_shape(unsigned char tag, size_t *number, bool *bin, bool *array)
+{
+    *bin = tag >= 0xc4 && tag <= 0xc6;
+    *array = tag >> 4 == 9 || tag == 0xdc || tag == 0xdd;
+    *number = 0;
+    if (tag < 0x80 || tag >> 4 == 9 || tag == 0xc0)
+        return true;
+    if (*bin)
+        *number = (size_t)1 << (tag - 0xc4);
+    else if (*array)
+        *number = (size_t)2 << (tag - 0xdc);
+    else if (tag >= 0xcc && tag <= 0xcf)
+        *number = (size_t)1 << (tag - 0xcc);
+    return *number > 0;
+}
+
+/* The library allocates for as many elements as an array says it has: look first whether they can be there. */
+static bool all_there(struct slice in)
+{
+    const unsigned char *p = (const unsigned char *)in.p;
+    uint64_t left = in.n, wanted = 1;
+    for (; wanted; wanted--) {
+        size_t number;
+        bool bin, array;
+        if (left < wanted || !value_shape(*p, &number, &bin, &array) || number >= left)
+            return false;
+        uint64_t n = number ? big_endian(p + 1, number) : *p & 0x0f;
+        p += 1 + number;
+        left -= 1 + number;
+        if ((bin || array) && n > left)
+            return false;
+        if (array)
+            wanted += n;
+        if (bin) {
+            p += n;
+            left -= n;
+        }
+    }
+    return true;
+}
+
 const struct pack_value *pack_read(struct pack_reader *r, struct slice in, size_t *ret_used)
 {
     size_t used = 0;
     msgpack_object root;
     msgpack_zone_clear(&r->zone);
+    if (!all_there(in))
+        return NULL;
     msgpack_unpack_return rv = msgpack_unpack(in.p, in.n, &used, &r->zone, &root);
     if (rv != MSGPACK_UNPACK_SUCCESS && rv != MSGPACK_UNPACK_EXTRA_BYTES)
         return NULL;

@@ -109,7 +109,16 @@ static void test_malformed_commands(void **state)
         store_apply(s, slice_of(bad[i], i == 3 || i == 4 ? (size_t)(i + 3) : strlen(bad[i])), &res);
         assert_int_equal(res.err, -EBADMSG);
     }
+    /* Refused before memory for four thousand million operations is asked for; the time stays as well. */
+    store_apply(s, slice_of("\x94\x01\x05\xc4\x00\xdd\xff\xff\xff\xff", 10), &res);
+    assert_int_equal(res.err, -EBADMSG);
+    assert_int_equal(store_time_ms(s), 0);
     struct store_op op = put_op("ns/a", STORE_ANY, 0, "{}");
+    op.value = SLICE_NONE;
+    op.hole = op.type_len = 0;
+    assert_int_equal(run(s, &op, 1, 7, NULL).err, -EBADMSG);
+    assert_int_equal(store_time_ms(s), 0);
+    op = put_op("ns/a", STORE_ANY, 0, "{}");
     op.hole = 3; /* past the end */
     assert_int_equal(run(s, &op, 1, 0, NULL).err, -EBADMSG);
     assert_int_equal(store_revision(s), 0);
