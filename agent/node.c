@@ -413,7 +413,7 @@ struct node *node_new(struct agent *agent)
 {
     struct node *n = mem_new(struct node);
     n->agent = agent;
-    n->nodes = resource_find(SLICE(""), SLICE("v1"), SLICE("nodes"));
+    n->nodes = resource_core("nodes");
     n->leases = resource_find(SLICE("coordination.k8s.io"), SLICE("v1"), SLICE("leases"));
     arena_init(&n->images_arena, NODE_ARENA_MAX);
     buf_init(&n->sent, NODE_STATUS_TEXT_MAX);

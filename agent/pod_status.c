@@ -273,7 +273,7 @@ void pod_report(struct pod *p)
         buf_add_slice(&p->sent, buf_slice(&text));
         p->status_call = client_do(p->owner->agent->client,
                                    &(struct client_request){.verb = CLIENT_PATCH,
-                                                            .res = resource_find(SLICE(""), SLICE("v1"), SLICE("pods")),
+                                                            .res = resource_core("pods"),
                                                             .ns = meta_namespace(p->obj),
                                                             .name = meta_name(p->obj),
                                                             .sub = "status",

@@ -776,7 +776,7 @@ static void delete_in_api(struct pod *p)
     p->busy = true;
     p->delete_call = client_do(p->owner->agent->client,
                                &(struct client_request){.verb = CLIENT_DELETE,
-                                                        .res = resource_find(SLICE(""), SLICE("v1"), SLICE("pods")),
+                                                        .res = resource_core("pods"),
                                                         .ns = meta_namespace(p->obj),
                                                         .name = meta_name(p->obj),
                                                         .body = options},

@@ -378,8 +378,7 @@ struct pods *pods_new(struct agent *agent)
     ps->relist.cb = on_relist;
     snprintf(selector, sizeof selector, "spec.nodeName=%s", agent->o.node_name);
     ps->informer = informer_new(agent->client,
-                                &(struct informer_options){.res = resource_find(SLICE(""), SLICE("v1"), SLICE("pods")),
-                                                           .field_selector = selector},
+                                &(struct informer_options){.res = resource_core("pods"), .field_selector = selector},
                                 &handler, ps);
     loop_timer_start(agent->loop, &ps->relist, 0);
     return ps;

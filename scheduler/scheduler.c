@@ -54,11 +54,6 @@ struct scheduler {
     struct metric *m_scheduled, *m_unschedulable, *m_errors, *m_pending, *m_seconds, discarded;
 };
 
-static const struct resource *core(const char *plural)
-{
-    return resource_find(SLICE(""), SLICE("v1"), slice_str(plural));
-}
-
 /* ---- the queue ---- */
 
 static void pump_soon(struct scheduler *s)
@@ -301,7 +296,7 @@ static void report_failure(struct scheduler *s, const struct sched_pod *pod, str
     json_set_str(a, patch, "status", status);
     client_do(s->client,
               &(struct client_request){.verb = CLIENT_PATCH,
-                                       .res = core("pods"),
+                                       .res = resource_core("pods"),
                                        .ns = pod->ns,
                                        .name = meta_name(pod->obj),
                                        .sub = "status",
@@ -365,7 +360,7 @@ static void bind(struct queued *q, const struct sched_pod *pod, struct sched_nod
     s->bindings++;
     q->call = client_do(s->client,
                         &(struct client_request){.verb = CLIENT_CREATE,
-                                                 .res = core("pods"),
+                                                 .res = resource_core("pods"),
                                                  .ns = pod->ns,
                                                  .name = meta_name(pod->obj),
                                                  .sub = "binding",
@@ -528,8 +523,8 @@ void scheduler_start(struct scheduler *s)
     s->bindings = 0;
     s->unsynced = 2;
     s->events = events_new(s->client, scheduler_name, "");
-    s->nodes = informer_new(s->client, &(struct informer_options){.res = core("nodes")}, &node_handler, s);
-    s->pods = informer_new(s->client, &(struct informer_options){.res = core("pods")}, &pod_handler, s);
+    s->nodes = informer_new(s->client, &(struct informer_options){.res = resource_core("nodes")}, &node_handler, s);
+    s->pods = informer_new(s->client, &(struct informer_options){.res = resource_core("pods")}, &pod_handler, s);
 }
 
 void scheduler_stop(struct scheduler *s)

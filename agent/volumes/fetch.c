@@ -86,12 +86,10 @@ static struct volume_fetch *fetch_start(struct volumes *v, const char *plural, s
     buf_init(&f->json, VOLUME_OBJECT_MAX);
     snprintf(f->key, sizeof f->key, "%s", key);
     map_put(&v->fetches, slice_str(key), f);
-    f->call = client_do(v->agent->client,
-                        &(struct client_request){.verb = CLIENT_GET,
-                                                 .ns = ns,
-                                                 .name = name,
-                                                 .res = resource_find(SLICE(""), SLICE("v1"), slice_str(plural))},
-                        on_reply, f);
+    f->call =
+        client_do(v->agent->client,
+                  &(struct client_request){.verb = CLIENT_GET, .ns = ns, .name = name, .res = resource_core(plural)},
+                  on_reply, f);
     return f;
 }
 

@@ -181,15 +181,14 @@ static bool fetch_token(struct volume_pod *v, struct slice volume, const struct 
     if (t && t->renew_at > loop_wall(v->owner->agent->loop))
         return false;
     arena_init(&a, VOLUME_ARENA_MAX);
-    v->token_call =
-        client_do(v->owner->agent->client,
-                  &(struct client_request){.verb = CLIENT_CREATE,
-                                           .sub = "token",
-                                           .ns = meta_namespace(v->obj),
-                                           .name = account.n ? account : SLICE("default"),
-                                           .res = resource_find(SLICE(""), SLICE("v1"), SLICE("serviceaccounts")),
-                                           .body = token_request(v, &a, source)},
-                  on_token, v);
+    v->token_call = client_do(v->owner->agent->client,
+                              &(struct client_request){.verb = CLIENT_CREATE,
+                                                       .sub = "token",
+                                                       .ns = meta_namespace(v->obj),
+                                                       .name = account.n ? account : SLICE("default"),
+                                                       .res = resource_core("serviceaccounts"),
+                                                       .body = token_request(v, &a, source)},
+                              on_token, v);
     arena_done(&a);
     return true;
 }

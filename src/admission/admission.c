@@ -10,11 +10,6 @@ static bool is_resource(const struct admission *ad, const char *group, const cha
     return !strcmp(ad->res->group, group) && !strcmp(ad->res->plural, plural) && !ad->sub.n;
 }
 
-static const struct resource *core(const char *plural)
-{
-    return resource_find(SLICE(""), SLICE("v1"), slice_str(plural));
-}
-
 static int forbidden(struct admission *ad, struct status *st, const char *why)
 {
     struct slice name = ad->obj ? meta_name(ad->obj) : ad->name;
@@ -37,7 +32,7 @@ static int namespace_lifecycle(struct admission *ad, struct status *st)
                 return forbidden(ad, st, "this namespace may not be deleted");
     if (ad->op != ADMIT_CREATE || !ad->res->namespaced)
         return 0;
-    const struct json *ns = ad->lookup(ad->ctx, core("namespaces"), SLICE_NONE, ad->ns);
+    const struct json *ns = ad->lookup(ad->ctx, resource_core("namespaces"), SLICE_NONE, ad->ns);
     if (!ns)
         return status_not_found(st, ad->a, SLICE(""), SLICE("namespaces"), ad->ns);
     if (!meta_is_deleting(ns))
@@ -145,7 +140,7 @@ static int service_account(struct admission *ad, struct status *st)
         json_set_str(ad->a, spec, "serviceAccountName", json_new_string(ad->a, name));
         json_set_str(ad->a, spec, "serviceAccount", json_new_string(ad->a, name));
     }
-    const struct json *account = ad->lookup(ad->ctx, core("serviceaccounts"), ad->ns, name);
+    const struct json *account = ad->lookup(ad->ctx, resource_core("serviceaccounts"), ad->ns, name);
     if (!account)
         return forbidden(ad, st,
                          arena_printf(ad->a,

@@ -47,13 +47,6 @@ static struct http_client *client_of(struct api_nodes *n, struct slice address)
     return c;
 }
 
-static const struct json *find(struct api_request *r, const char *plural, struct slice ns, struct slice name)
-{
-    const struct resource *res = resource_find(SLICE(""), SLICE("v1"), slice_str(plural));
-    const struct store_item *item = store_get(api_table(r->api, res), api_key(r, ns, name));
-    return item ? api_item_json(r->arena, item) : NULL;
-}
-
 /* "ip:port" of a node's agent; p is NULL when the node has none. */
 static struct slice agent_address(struct api_request *r, const struct json *node)
 {
@@ -114,7 +107,7 @@ struct target {
 static int find_target(struct api_request *r, const char *endpoint, bool container_wanted, struct target *ret,
                        struct status *st)
 {
-    const struct json *pod = find(r, "pods", r->ns, r->name);
+    const struct json *pod = api_object(r, resource_core("pods"), r->ns, r->name);
     struct slice container = SLICE_NONE, node_name = json_path_string(pod, "spec.nodeName"), address;
     if (!pod)
         return status_not_found(st, r->arena, SLICE(""), SLICE("pods"), r->name);
@@ -122,7 +115,7 @@ static int find_target(struct api_request *r, const char *endpoint, bool contain
         return st->code;
     if (!node_name.n)
         return status_set(st, r->arena, 400, "pod %" SLICE_FMT " does not have a host assigned", SLICE_ARG(r->name));
-    const struct json *node = find(r, "nodes", SLICE_NONE, node_name);
+    const struct json *node = api_object(r, resource_core("nodes"), SLICE_NONE, node_name);
     address = agent_address(r, node);
     ret->client = address.p ? client_of(r->api->nodes, address) : NULL;
     if (!ret->client)
@@ -313,7 +306,7 @@ void api_proxy(struct api_request *r)
         api_reply_error(r, 501, "proxying to %s is not built yet", r->res->plural);
         return;
     }
-    const struct json *node = find(r, "nodes", SLICE_NONE, r->name);
+    const struct json *node = api_object(r, resource_core("nodes"), SLICE_NONE, r->name);
     struct slice address = agent_address(r, node);
     t.client = address.p ? client_of(r->api->nodes, address) : NULL;
     t.path = arena_printf(r->arena, "%" SLICE_FMT "%s%" SLICE_FMT, SLICE_ARG(r->rest.n ? r->rest : SLICE("/")),

@@ -17,6 +17,12 @@ struct json *api_item_json(struct arena *a, const struct store_item *item)
     return json_parse(a, blob_slice(item->value), &err, NULL, NULL);
 }
 
+struct json *api_object(struct api_request *r, const struct resource *res, struct slice ns, struct slice name)
+{
+    const struct store_item *item = store_get(api_table(r->api, res), api_key(r, ns, name));
+    return item ? api_item_json(r->arena, item) : NULL;
+}
+
 /* What a row carries beside its cells: includeObject=None, Metadata (default) or Object. */
 static struct json *row_object(struct api_request *r, struct arena *a, struct json *obj)
 {

@@ -20,5 +20,7 @@ void api_reply_item(struct api_request *r, int code, const struct store_item *it
 void api_reply_object(struct api_request *r, int code, struct json *obj);
 /* Parses an item's JSON. NULL when memory is short. */
 struct json *api_item_json(struct arena *a, const struct store_item *item);
+/* The stored object in r's arena; NULL when there is none (ns: SLICE_NONE for cluster scope) or memory is short. */
+struct json *api_object(struct api_request *r, const struct resource *res, struct slice ns, struct slice name);
 
 #endif

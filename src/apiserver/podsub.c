@@ -12,11 +12,6 @@ static void reply_success(struct api_request *r, struct write *w, const struct s
     api_reply_json(r, 201, api_status_json(r->arena, &st));
 }
 
-static const struct resource *pods(void)
-{
-    return resource_find(SLICE(""), SLICE("v1"), SLICE("pods"));
-}
-
 /* Sets or replaces the condition of this type. */
 static void set_condition(struct api_request *r, struct json *obj, const char *type, const char *reason,
                           const char *message)
@@ -84,14 +79,14 @@ static struct json *compute_binding(struct api_request *r, struct write *w, stru
 void api_bind(struct api_request *r)
 {
     struct status st = {0};
-    const struct resource *bindings = resource_find(SLICE(""), SLICE("v1"), SLICE("bindings"));
+    const struct resource *bindings = resource_core("bindings");
     struct json *binding = api_decode(r, bindings, NULL, false, &st);
     if (!binding) {
         api_reply_status(r, &st);
         return;
     }
     struct write *w = arena_state(r->arena, struct write);
-    *w = (struct write){.res = pods(),
+    *w = (struct write){.res = resource_core("pods"),
                         .ns = r->ns,
                         .name = r->name.n ? r->name : meta_name(binding),
                         .sub = SLICE("binding"),
@@ -189,7 +184,7 @@ void api_evict(struct api_request *r)
     }
     r->options.dry_run |= json_len(json_path(eviction, "deleteOptions.dryRun")) > 0;
     struct write *w = arena_state(r->arena, struct write);
-    *w = (struct write){.res = pods(),
+    *w = (struct write){.res = resource_core("pods"),
                         .ns = r->ns,
                         .name = r->name,
                         .compute = compute_eviction,

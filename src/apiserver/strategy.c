@@ -416,9 +416,7 @@ static int binding_prepare(struct strategy *s)
     const char *missing = "";
     if (may(s, "bind", slice_str(res->plural), name))
         return 0;
-    const struct store_item *item =
-        store_get(api_table(s->r->api, res), api_key(s->r, cluster ? SLICE_NONE : s->w->ns, name));
-    const struct json *role = item ? api_item_json(s->r->arena, item) : NULL;
+    const struct json *role = api_object(s->r, res, cluster ? SLICE_NONE : s->w->ns, name);
     if (!role)
         return status_not_found(s->st, s->r->arena, SLICE("rbac.authorization.k8s.io"), slice_str(res->plural), name);
     if (api_access_covers(s->r->api, &s->r->user, s->w->ns, json_get_str(role, "rules"), s->r->arena, &missing))

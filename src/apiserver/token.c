@@ -7,13 +7,6 @@
 
 enum { TOKEN_MIN_S = 600, TOKEN_MAX_S = 86400, TOKEN_DEFAULT_S = 3600, TOKEN_AUDIENCES_MAX = 16 };
 
-static const struct json *find(struct api_request *r, const char *plural, struct slice ns, struct slice name)
-{
-    const struct resource *res = resource_find(SLICE(""), SLICE("v1"), slice_str(plural));
-    const struct store_item *item = store_get(api_table(r->api, res), api_key(r, ns, name));
-    return item ? api_item_json(r->arena, item) : NULL;
-}
-
 /* The object the token shall die with must exist, with the uid the caller knows, and a pod must use this account. */
 static int bind_token(struct api_request *r, const struct json *ref, struct sa_token_request *q, struct status *st)
 {
@@ -27,7 +20,7 @@ static int bind_token(struct api_request *r, const struct json *ref, struct sa_t
                           "TokenRequest is invalid: spec.boundObjectRef.kind: Unsupported value: \"%" SLICE_FMT
                           "\": supported values: \"Pod\", \"Secret\"",
                           SLICE_ARG(kind));
-    const struct json *obj = find(r, pod ? "pods" : "secrets", r->ns, name);
+    const struct json *obj = api_object(r, resource_core(pod ? "pods" : "secrets"), r->ns, name);
     if (!obj)
         return status_not_found(st, r->arena, SLICE(""), pod ? SLICE("pods") : SLICE("secrets"), name);
     if (uid.n && !slice_eq(uid, meta_uid(obj)))
@@ -48,7 +41,7 @@ static int bind_token(struct api_request *r, const struct json *ref, struct sa_t
     q->pod_name = name;
     q->pod_uid = meta_uid(obj);
     q->node_name = json_path_string(obj, "spec.nodeName");
-    const struct json *node = q->node_name.n ? find(r, "nodes", SLICE_NONE, q->node_name) : NULL;
+    const struct json *node = q->node_name.n ? api_object(r, resource_core("nodes"), SLICE_NONE, q->node_name) : NULL;
     q->node_uid = meta_uid(node);
     return 0;
 }
@@ -106,7 +99,7 @@ void api_token_request(struct api_request *r)
 {
     struct status st = {0};
     struct json *obj = r->body.n ? api_decode(r, r->res, r->sub, false, &st) : json_new_object(r->arena);
-    const struct json *account = find(r, "serviceaccounts", r->ns, r->name);
+    const struct json *account = api_object(r, resource_core("serviceaccounts"), r->ns, r->name);
     const char *issuer = r->api->o.service_account_issuer;
     struct sa_token_request q = {.issuer = issuer ? issuer : "https://kubernetes.default.svc.cluster.local",
                                  .ns = r->ns,

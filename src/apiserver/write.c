@@ -229,9 +229,7 @@ static struct json *prepare_update(struct api_request *r, struct write *w, struc
 
 static const struct json *admission_lookup(void *ctx, const struct resource *res, struct slice ns, struct slice name)
 {
-    struct api_request *r = ctx;
-    const struct store_item *item = store_get(api_table(r->api, res), api_key(r, ns, name));
-    return item ? api_item_json(r->arena, item) : NULL;
+    return api_object(ctx, res, ns, name);
 }
 
 static void admission_each(void *ctx, const struct resource *res, struct slice ns,

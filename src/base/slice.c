@@ -11,6 +11,11 @@ int slice_cmp(struct slice a, struct slice b)
     return a.n < b.n ? -1 : a.n > b.n;
 }
 
+int slice_order(const void *a, const void *b)
+{
+    return slice_cmp(*(const struct slice *)a, *(const struct slice *)b);
+}
+
 bool slice_cut(struct slice s, char c, struct slice *head, struct slice *tail)
 {
     const char *at = s.n ? memchr(s.p, c, s.n) : NULL;

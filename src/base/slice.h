@@ -48,6 +48,8 @@ static inline bool slice_eq_str(struct slice a, const char *s)
 
 /* Byte order, shorter first: <0, 0, >0. */
 int slice_cmp(struct slice a, struct slice b);
+/* The same order of two struct slice, for qsort and bsearch. */
+int slice_order(const void *a, const void *b);
 
 static inline bool slice_starts(struct slice s, struct slice prefix)
 {

@@ -145,11 +145,6 @@ static struct json *involved(struct arena *a, const struct json *obj, const char
     return v;
 }
 
-static const struct resource *event_resource(void)
-{
-    return resource_find(SLICE(""), SLICE("v1"), SLICE("events"));
-}
-
 static void create_event(struct events *e, struct arena *a, struct seen *s, const struct json *obj, struct json *event)
 {
     struct slice ns = meta_namespace(obj);
@@ -162,7 +157,7 @@ static void create_event(struct events *e, struct arena *a, struct seen *s, cons
     json_set_first(a, event, "metadata", meta);
     send(e, 0,
          &(struct client_request){
-             .verb = CLIENT_CREATE, .res = event_resource(), .ns = ns.n ? ns : SLICE("default"), .body = event});
+             .verb = CLIENT_CREATE, .res = resource_core("events"), .ns = ns.n ? ns : SLICE("default"), .body = event});
 }
 
 void events_record(struct events *e, const struct json *obj, const char *component, const char *field, const char *type,
@@ -183,7 +178,7 @@ void events_record(struct events *e, const struct json *obj, const char *compone
         json_set_str(&a, event, "count", json_new_int(&a, ++s->count));
         send(e, hash,
              &(struct client_request){.verb = CLIENT_PATCH,
-                                      .res = event_resource(),
+                                      .res = resource_core("events"),
                                       .ns = ns.n ? ns : SLICE("default"),
                                       .name = slice_str(s->name),
                                       .patch = CLIENT_MERGE_PATCH,

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "net/conn_impl.h"
 #include "net/http_client_impl.h"
+#include "net/http_head.h"
 
 struct h1 {
     struct client_conn *conn;
@@ -203,14 +204,6 @@ static void h1_end(struct client_conn *c, int err)
 
 /* ---- writing ---- */
 
-static void add_line(struct chunkq *q, struct slice name, struct slice value)
-{
-    chunkq_copy(q, name.p, name.n);
-    chunkq_copy(q, ": ", 2);
-    chunkq_copy(q, value.p, value.n);
-    chunkq_copy(q, "\r\n", 2);
-}
-
 static bool wants_length(const struct http_call_options *o)
 {
     return o->body.n > 0 || strcmp(o->method, "POST") == 0 || strcmp(o->method, "PUT") == 0 ||
@@ -225,13 +218,13 @@ static void write_request(struct client_conn *c, struct http_call *call)
     chunkq_copy(q, " ", 1);
     chunkq_copy(q, o->path, strlen(o->path));
     chunkq_copy(q, " HTTP/1.1\r\n", 11);
-    add_line(q, SLICE("host"), slice_str(c->client->host));
+    header_line(q, SLICE("host"), slice_str(c->client->host));
     for (size_t i = 0; i < o->n_headers; i++)
-        add_line(q, o->headers[i].name, o->headers[i].value);
+        header_line(q, o->headers[i].name, o->headers[i].value);
     if (wants_length(o)) {
         char text[24];
         int n = snprintf(text, sizeof text, "%zu", o->body.n);
-        add_line(q, SLICE("content-length"), slice_of(text, (size_t)n));
+        header_line(q, SLICE("content-length"), slice_of(text, (size_t)n));
     }
     chunkq_copy(q, "\r\n", 2);
     chunkq_copy(q, o->body.p, o->body.n);

@@ -210,14 +210,6 @@ static const llhttp_settings_t settings = {
 
 /* ---- answering ---- */
 
-static void add_line(struct chunkq *q, struct slice name, struct slice value)
-{
-    chunkq_copy(q, name.p, name.n);
-    chunkq_copy(q, ": ", 2);
-    chunkq_copy(q, value.p, value.n);
-    chunkq_copy(q, "\r\n", 2);
-}
-
 static void add_status(struct chunkq *q, int code)
 {
     char line[80];
@@ -230,11 +222,11 @@ static void add_headers(struct h1 *h, const struct http_header *headers, size_t 
     struct chunkq *q = &h->conn->out;
     for (size_t i = 0; i < n; i++) {
         if (header_is_clean(&headers[i]))
-            add_line(q, headers[i].name, headers[i].value);
+            header_line(q, headers[i].name, headers[i].value);
         if (slice_ieq(headers[i].name, SLICE("connection")) && header_has_token(headers[i].value, SLICE("close")))
             h->keep_alive = false;
     }
-    add_line(q, SLICE("date"), server_date(h->conn->server));
+    header_line(q, SLICE("date"), server_date(h->conn->server));
 }
 
 /* How the end of the body is told: length, chunks, or the end of the connection (HTTP/1.0). */
@@ -247,12 +239,12 @@ static void add_framing(struct h1 *h, int code, int64_t length)
     if (length >= 0) {
         char text[24];
         int n = snprintf(text, sizeof text, "%lld", (long long)length);
-        add_line(q, SLICE("content-length"), slice_of(text, (size_t)n));
+        header_line(q, SLICE("content-length"), slice_of(text, (size_t)n));
     } else if (h->http10) {
         h->keep_alive = false;
     } else {
         h->chunked = true;
-        add_line(q, SLICE("transfer-encoding"), SLICE("chunked"));
+        header_line(q, SLICE("transfer-encoding"), SLICE("chunked"));
     }
 }
 
@@ -266,9 +258,9 @@ static void h1_head(struct http_exchange *x, int code, const struct http_header 
     add_headers(h, headers, n);
     add_framing(h, code, length);
     if (!h->keep_alive)
-        add_line(q, SLICE("connection"), SLICE("close"));
+        header_line(q, SLICE("connection"), SLICE("close"));
     else if (h->http10)
-        add_line(q, SLICE("connection"), SLICE("keep-alive"));
+        header_line(q, SLICE("connection"), SLICE("keep-alive"));
     chunkq_copy(q, "\r\n", 2);
 }
 

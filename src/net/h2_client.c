@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "net/h2_guard.h"
+#include "net/h2_session.h"
 #include "net/http_client_impl.h"
 #include "net/http_head.h"
 
@@ -165,27 +166,21 @@ static ssize_t on_read(nghttp2_session *session, int32_t stream_id, uint8_t *p, 
     return (ssize_t)take;
 }
 
-static nghttp2_nv nv_of(struct slice name, struct slice value)
-{
-    return (nghttp2_nv){(uint8_t *)(uintptr_t)name.p, (uint8_t *)(uintptr_t)value.p, name.n, value.n,
-                        NGHTTP2_NV_FLAG_NONE};
-}
-
 static size_t request_nv(const struct http_call *call, char length[24], nghttp2_nv nv[NV_MAX])
 {
     const struct http_call_options *o = &call->options;
     size_t k = 0;
-    nv[k++] = nv_of(SLICE(":method"), slice_str(o->method));
-    nv[k++] = nv_of(SLICE(":scheme"), call->client->options.tls ? SLICE("https") : SLICE("http"));
-    nv[k++] = nv_of(SLICE(":authority"), slice_str(call->client->host));
-    nv[k++] = nv_of(SLICE(":path"), slice_str(o->path));
+    nv[k++] = h2_nv(SLICE(":method"), slice_str(o->method));
+    nv[k++] = h2_nv(SLICE(":scheme"), call->client->options.tls ? SLICE("https") : SLICE("http"));
+    nv[k++] = h2_nv(SLICE(":authority"), slice_str(call->client->host));
+    nv[k++] = h2_nv(SLICE(":path"), slice_str(o->path));
     if (o->body.n > 0) {
         int n = snprintf(length, 24, "%zu", o->body.n);
-        nv[k++] = nv_of(SLICE("content-length"), slice_of(length, (size_t)n));
+        nv[k++] = h2_nv(SLICE("content-length"), slice_of(length, (size_t)n));
     }
     for (size_t i = 0; i < o->n_headers && k < NV_MAX; i++)
         if (!header_is_for_h1(o->headers[i].name))
-            nv[k++] = nv_of(o->headers[i].name, o->headers[i].value);
+            nv[k++] = h2_nv(o->headers[i].name, o->headers[i].value);
     return k;
 }
 
@@ -217,39 +212,24 @@ static void on_probe(struct loop_timer *t)
 
 /* ---- life ---- */
 
-static int make_session(struct h2 *h)
+static int open_session(struct h2 *h)
 {
-    nghttp2_session_callbacks *cb;
-    if (nghttp2_session_callbacks_new(&cb))
-        return -ENOMEM;
-    nghttp2_session_callbacks_set_on_begin_headers_callback(cb, on_begin_headers);
-    nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
-    nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame_recv);
-    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data_chunk);
-    nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
-    nghttp2_session_callbacks_set_send_callback(cb, on_send);
-    nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_frame_send);
-    nghttp2_option *option = NULL;
-    int rv = nghttp2_option_new(&option);
-    if (!rv) {
-        nghttp2_option_set_no_auto_window_update(option, 1);
-        nghttp2_option_set_no_closed_streams(option, 1);
-        rv = nghttp2_session_client_new2(&h->session, cb, h, option);
-    }
-    nghttp2_option_del(option);
-    nghttp2_session_callbacks_del(cb);
-    return rv ? -ENOMEM : 0;
-}
-
-static int submit_settings(struct h2 *h)
-{
+    static const struct h2_callbacks callbacks = {
+        .on_begin_headers = on_begin_headers,
+        .on_header = on_header,
+        .on_frame_recv = on_frame_recv,
+        .on_data_chunk_recv = on_data_chunk,
+        .on_stream_close = on_stream_close,
+        .send = on_send,
+        .on_frame_send = on_frame_send,
+    };
     const nghttp2_settings_entry settings[] = {
         {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, STREAM_WINDOW},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, CLIENT_HEAD_MAX},
     };
-    int rv = nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, settings, sizeof settings / sizeof *settings);
-    return rv ? rv : nghttp2_session_set_local_window_size(h->session, NGHTTP2_FLAG_NONE, 0, CONNECTION_WINDOW);
+    return h2_session_open(&h->session, false, &callbacks, h, settings, sizeof settings / sizeof *settings,
+                           CONNECTION_WINDOW);
 }
 
 static void h2_destroy(struct client_conn *c)
@@ -272,7 +252,7 @@ static struct h2 *h2_get(struct client_conn *c)
     h->probe.cb = on_probe;
     h2_guard_init(&h->guard, 0, loop_now(c->client->loop));
     c->state = h;
-    if (!make_session(h) && !submit_settings(h))
+    if (!open_session(h))
         return h;
     h2_destroy(c);
     return NULL;

@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "net/h2_guard.h"
+#include "net/h2_session.h"
 #include "net/http_server_impl.h"
 
 enum {
@@ -276,12 +277,6 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
     return 0;
 }
 
-static nghttp2_nv nv_of(struct slice name, struct slice value)
-{
-    return (nghttp2_nv){(uint8_t *)(uintptr_t)name.p, (uint8_t *)(uintptr_t)value.p, name.n, value.n,
-                        NGHTTP2_NV_FLAG_NONE};
-}
-
 static void h2_head(struct http_exchange *x, int code, const struct http_header *headers, size_t n, int64_t length)
 {
     struct h2 *h = x->conn->state;
@@ -289,15 +284,15 @@ static void h2_head(struct http_exchange *x, int code, const struct http_header 
     size_t k = 0;
     char status[16], length_text[24];
     int status_n = snprintf(status, sizeof status, "%d", code);
-    nv[k++] = nv_of(SLICE(":status"), slice_of(status, (size_t)status_n));
-    nv[k++] = nv_of(SLICE("date"), server_date(x->conn->server));
+    nv[k++] = h2_nv(SLICE(":status"), slice_of(status, (size_t)status_n));
+    nv[k++] = h2_nv(SLICE("date"), server_date(x->conn->server));
     if (length >= 0 && code != 204 && code != 304) {
         int length_n = snprintf(length_text, sizeof length_text, "%lld", (long long)length);
-        nv[k++] = nv_of(SLICE("content-length"), slice_of(length_text, (size_t)length_n));
+        nv[k++] = h2_nv(SLICE("content-length"), slice_of(length_text, (size_t)length_n));
     }
     for (size_t i = 0; i < n && k < NV_MAX; i++)
         if (header_is_clean(&headers[i]) && !header_is_for_h1(headers[i].name))
-            nv[k++] = nv_of(headers[i].name, headers[i].value);
+            nv[k++] = h2_nv(headers[i].name, headers[i].value);
     nghttp2_data_provider body = {.source.ptr = x, .read_callback = on_read};
     bool empty = x->bodyless || length == 0;
     if (nghttp2_submit_response(h->session, x->stream_id, nv, k, empty ? NULL : &body))
@@ -342,40 +337,25 @@ static int h2_produce(struct server_conn *c)
 
 /* ---- life ---- */
 
-static int make_session(struct h2 *h)
+static int open_session(struct h2 *h)
 {
-    nghttp2_session_callbacks *cb;
-    if (nghttp2_session_callbacks_new(&cb))
-        return -ENOMEM;
-    nghttp2_session_callbacks_set_on_begin_headers_callback(cb, on_begin_headers);
-    nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
-    nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame_recv);
-    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data_chunk);
-    nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
-    nghttp2_session_callbacks_set_send_callback(cb, on_send);
-    nghttp2_session_callbacks_set_send_data_callback(cb, on_send_data);
-    nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_frame_send);
-    nghttp2_option *option = NULL;
-    int rv = nghttp2_option_new(&option);
-    if (!rv) {
-        nghttp2_option_set_no_auto_window_update(option, 1);
-        nghttp2_option_set_no_closed_streams(option, 1);
-        rv = nghttp2_session_server_new2(&h->session, cb, h, option);
-    }
-    nghttp2_option_del(option);
-    nghttp2_session_callbacks_del(cb);
-    return rv ? -ENOMEM : 0;
-}
-
-static int submit_settings(struct h2 *h)
-{
+    static const struct h2_callbacks callbacks = {
+        .on_begin_headers = on_begin_headers,
+        .on_header = on_header,
+        .on_frame_recv = on_frame_recv,
+        .on_data_chunk_recv = on_data_chunk,
+        .on_stream_close = on_stream_close,
+        .send = on_send,
+        .send_data = on_send_data,
+        .on_frame_send = on_frame_send,
+    };
     const nghttp2_settings_entry settings[] = {
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, HTTP_STREAMS_MAX},
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, STREAM_WINDOW},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, HTTP_HEAD_MAX},
     };
-    int rv = nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, settings, sizeof settings / sizeof *settings);
-    return rv ? rv : nghttp2_session_set_local_window_size(h->session, NGHTTP2_FLAG_NONE, 0, CONNECTION_WINDOW);
+    return h2_session_open(&h->session, true, &callbacks, h, settings, sizeof settings / sizeof *settings,
+                           CONNECTION_WINDOW);
 }
 
 /* No new streams from here on; those at work go on. */
@@ -397,7 +377,7 @@ static struct h2 *h2_get(struct server_conn *c)
     list_init(&h->ready);
     h2_guard_init(&h->guard, PREFACE_BYTES, loop_now(c->server->loop));
     c->state = h;
-    if (make_session(h) || submit_settings(h)) {
+    if (open_session(h)) {
         server_conn_close(c);
         return NULL;
     }

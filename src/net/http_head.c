@@ -32,3 +32,11 @@ bool header_has_token(struct slice value, struct slice token)
     }
     return false;
 }
+
+void header_line(struct chunkq *q, struct slice name, struct slice value)
+{
+    chunkq_copy(q, name.p, name.n);
+    chunkq_copy(q, ": ", 2);
+    chunkq_copy(q, value.p, value.n);
+    chunkq_copy(q, "\r\n", 2);
+}

@@ -5,6 +5,7 @@ libpintle_a_SOURCES += \
   src/net/h1_client.c src/net/h2_client.c \
   src/net/h2_guard.c src/net/h2_guard.h \
   src/net/h2_server.c \
+  src/net/h2_session.c src/net/h2_session.h \
   src/net/http.h \
   src/net/http_call.c src/net/http_client.c src/net/http_client_impl.h \
   src/net/http_exchange.c \

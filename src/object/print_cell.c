@@ -54,11 +54,6 @@ struct slice cell_condition_status(const struct json *obj, const char *type)
     return json_path_string(cell_condition(obj, type), "status");
 }
 
-static int by_slice(const void *a, const void *b)
-{
-    return slice_cmp(*(const struct slice *)a, *(const struct slice *)b);
-}
-
 void cell_load_balancer(const struct cell *c, struct buf *b)
 {
     const struct json *list = json_path(c->obj, "status.loadBalancer.ingress");
@@ -71,7 +66,7 @@ void cell_load_balancer(const struct cell *c, struct buf *b)
         names[n] = ip.n ? ip : json_path_string(it, "hostname");
         n += names[n].n > 0;
     }
-    qsort(names, n, sizeof *names, by_slice);
+    qsort(names, n, sizeof *names, slice_order);
     for (size_t i = 0; i < n; i++)
         if (i == 0 || !slice_eq(names[i], names[i - 1]))
             cell_join(b, ",", names[i]);

@@ -189,11 +189,6 @@ static struct json *node_status(const struct cell *c)
     return json_new_printf(c->a, "%s%s", text, closed ? ",SchedulingDisabled" : "");
 }
 
-static int by_slice(const void *a, const void *b)
-{
-    return slice_cmp(*(const struct slice *)a, *(const struct slice *)b);
-}
-
 static struct json *node_roles(const struct cell *c)
 {
     static const struct slice prefix = SLICE_INIT("node-role.kubernetes.io/");
@@ -206,7 +201,7 @@ static struct json *node_roles(const struct cell *c)
         if (role.n && n < ROLES_MAX && (named || slice_starts(it->key, prefix)))
             roles[n++] = role;
     }
-    qsort(roles, n, sizeof *roles, by_slice);
+    qsort(roles, n, sizeof *roles, slice_order);
     for (size_t i = 0; i < n; i++)
         if (i == 0 || !slice_eq(roles[i], roles[i - 1]))
             cell_join(&b, ",", roles[i]);

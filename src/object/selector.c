@@ -8,11 +8,6 @@
 
 /* ---- sets of terms ---- */
 
-static int by_slice(const void *a, const void *b)
-{
-    return slice_cmp(*(const struct slice *)a, *(const struct slice *)b);
-}
-
 static int by_key(const void *a, const void *b)
 {
     return slice_cmp(((const struct selector_term *)a)->key, ((const struct selector_term *)b)->key);
@@ -20,7 +15,7 @@ static int by_key(const void *a, const void *b)
 
 static bool has_value(const struct selector_term *t, struct slice value)
 {
-    return t->n_values && bsearch(&value, t->values, t->n_values, sizeof value, by_slice);
+    return t->n_values && bsearch(&value, t->values, t->n_values, sizeof value, slice_order);
 }
 
 static const struct resource_selectable *selectable(const struct resource *res, struct slice label)
@@ -118,7 +113,7 @@ static int term_from_expression(struct arena *a, const struct json *e, struct se
         return arena_error(a);
     json_each (it, values)
         list[n++] = arena_copy(a, json_string(it));
-    qsort(list, n, sizeof *list, by_slice);
+    qsort(list, n, sizeof *list, slice_order);
     t->values = list;
     t->n_values = n;
     return arena_error(a);

@@ -127,11 +127,6 @@ static bool check_values(struct parser *p, const struct selector_term *t)
     return true;
 }
 
-static int by_slice(const void *a, const void *b)
-{
-    return slice_cmp(*(const struct slice *)a, *(const struct slice *)b);
-}
-
 /* How many values a list may have at most: its commas and one. */
 static size_t count_values(struct slice s)
 {
@@ -162,7 +157,7 @@ static bool parse_values(struct parser *p, struct selector_term *t)
         p->error = "values: Invalid value: []: for 'in', 'notin' operators, values set can't be empty";
         return false;
     }
-    qsort(values, t->n_values, sizeof *values, by_slice);
+    qsort(values, t->n_values, sizeof *values, slice_order);
     t->values = values;
     p->n_values += t->n_values;
     return check_values(p, t);

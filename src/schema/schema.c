@@ -64,6 +64,11 @@ const struct resource *resource_find(struct slice group, struct slice version, s
     return NULL;
 }
 
+const struct resource *resource_core(const char *plural)
+{
+    return resource_find(SLICE(""), SLICE("v1"), slice_str(plural));
+}
+
 const struct resource *resource_by_kind(struct slice group, struct slice version, struct slice kind)
 {
     for (size_t i = 0; i < schema_n_resources; i++)

@@ -218,6 +218,8 @@ size_t resource_count(void);
 const struct resource *resource_at(size_t i);
 /* NULL when there is none. */
 const struct resource *resource_find(struct slice group, struct slice version, struct slice plural);
+/* The same in the core group's "v1". */
+const struct resource *resource_core(const char *plural);
 const struct resource *resource_by_kind(struct slice group, struct slice version, struct slice kind);
 /* The same by "apps/v1" or "v1". */
 const struct resource *resource_by_api_version(struct slice api_version, struct slice kind);

@@ -27,4 +27,24 @@ void loop_case_connect_cancel(struct loop_case *c);
 void loop_case_close_tells_peer(struct loop_case *c);
 void loop_case_files(struct loop_case *c);
 
+/* All that need nothing but the case. */
+#define LOOP_CASES(X)                                                                                                  \
+    X(timers)                                                                                                          \
+    X(turns)                                                                                                           \
+    X(posts)                                                                                                           \
+    X(lanes)                                                                                                           \
+    X(random)                                                                                                          \
+    X(backpressure)                                                                                                    \
+    X(shutdown)                                                                                                        \
+    X(connect_refused)                                                                                                 \
+    X(connect_cancel)                                                                                                  \
+    X(close_tells_peer)                                                                                                \
+    X(files)
+/* A cmocka test of one; its state is the case. */
+#define LOOP_CASE_RUN(name)                                                                                            \
+    static void test_##name(void **state)                                                                              \
+    {                                                                                                                  \
+        loop_case_##name(*state);                                                                                      \
+    }
+
 #endif

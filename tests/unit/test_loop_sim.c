@@ -26,22 +26,7 @@ static int teardown(void **state)
     return 0;
 }
 
-#define CASE(name)                                                                                                     \
-    static void test_##name(void **state)                                                                              \
-    {                                                                                                                  \
-        loop_case_##name(*state);                                                                                      \
-    }
-CASE(timers)
-CASE(turns)
-CASE(posts)
-CASE(lanes)
-CASE(random)
-CASE(backpressure)
-CASE(shutdown)
-CASE(connect_refused)
-CASE(connect_cancel)
-CASE(close_tells_peer)
-CASE(files)
+LOOP_CASES(LOOP_CASE_RUN)
 
 static void test_echo(void **state)
 {
@@ -567,20 +552,10 @@ static void test_work_caught_by_a_crash(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
+#define TEST(name)   cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
+#define LISTED(name) TEST(name),
     const struct CMUnitTest tests[] = {
-        TEST(timers),
-        TEST(turns),
-        TEST(posts),
-        TEST(lanes),
-        TEST(random),
-        TEST(backpressure),
-        TEST(shutdown),
-        TEST(connect_refused),
-        TEST(connect_cancel),
-        TEST(close_tells_peer),
-        TEST(files),
-        TEST(echo),
+        LOOP_CASES(LISTED) TEST(echo),
         cmocka_unit_test(test_latency_and_order),
         cmocka_unit_test(test_process_death_resets),
         cmocka_unit_test(test_machine_death_is_silent),

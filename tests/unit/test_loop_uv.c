@@ -33,22 +33,7 @@ static int teardown(void **state)
     return system(command);
 }
 
-#define CASE(name)                                                                                                     \
-    static void test_##name(void **state)                                                                              \
-    {                                                                                                                  \
-        loop_case_##name(*state);                                                                                      \
-    }
-CASE(timers)
-CASE(turns)
-CASE(posts)
-CASE(lanes)
-CASE(random)
-CASE(backpressure)
-CASE(shutdown)
-CASE(connect_refused)
-CASE(connect_cancel)
-CASE(close_tells_peer)
-CASE(files)
+LOOP_CASES(LOOP_CASE_RUN)
 
 static void test_echo_tcp(void **state)
 {
@@ -181,20 +166,10 @@ static void test_clock(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
+#define TEST(name)   cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
+#define LISTED(name) TEST(name),
     const struct CMUnitTest tests[] = {
-        TEST(timers),
-        TEST(turns),
-        TEST(posts),
-        TEST(lanes),
-        TEST(random),
-        TEST(backpressure),
-        TEST(shutdown),
-        TEST(connect_refused),
-        TEST(connect_cancel),
-        TEST(close_tells_peer),
-        TEST(files),
-        TEST(echo_tcp),
+        LOOP_CASES(LISTED) TEST(echo_tcp),
         TEST(echo_unix),
         TEST(echo_ipv6),
         TEST(stale_unix_socket),
