@@ -41,11 +41,11 @@ t_sample_answers() {
     eventually 10 curl -sf -m 2 "http://$CLUSTER_NET.21:$port/"
     eventually 10 curl -sf -m 2 "http://$CLUSTER_NET.22:$port/"
     for ns in 1 2; do
-        has "$(nsenter --net="/run/netns/ptest-node-$ns" curl -sf -m 3 "http://$ip/")" hello
+        has "$(nsenter --net="/run/netns/$CLUSTER_NAME-node-$ns" curl -sf -m 3 "http://$ip/")" hello
     done
     # Every pod gets its share, on both nodes.
     local seen
-    seen=$(for _ in $(seq 40); do nsenter --net=/run/netns/ptest-node-1 curl -sf -m 3 "http://$ip/"; done | sort -u | wc -l)
+    seen=$(for _ in $(seq 40); do nsenter --net=/run/netns/$CLUSTER_NAME-node-1 curl -sf -m 3 "http://$ip/"; done | sort -u | wc -l)
     same "$seen" 3
     has "$(k get endpoints web -o yaml)" targetRef
     k delete -f "$root/docs/sample/web.yaml"
