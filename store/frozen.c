@@ -1,10 +1,12 @@
 /* Snapshots of the state: msgpack documents, each behind its length (32 bits little-endian).
  *   [format in force, revision, compacted, hash, time_ms, n_tables, n_requests]
- *   per table: [name, revision, n_items, n_events], then its items and events
+ *   per table: [name, revision, n_items, n_events, compacted], then its items and events
  *   item:  [key, attrs, value, type_len, create_revision, mod_revision, expires_ms]
- *   event: [revision, deleted, now, before]; now and before are an item, or nil when there is none, or a number when the
- *          reader has it already: 1 = the table's current item, 2 = the `now` of an earlier event of this table
- *   requests: [[id, revision], …] oldest first */
+ *   event: [revision, deleted, now, before, time_ms, hash, actor]; now and before are an item, or nil when there is none,
+ *          or a number when the reader has it already: 1 = the table's current item, 2 = the `now` of an earlier event
+ *          of this table; actor is nil when unknown, or 1: that of the event before
+ *   requests: [[id, revision], …] oldest first
+ * A table's compacted and an event's time_ms, hash and actor are there since format 2. */
 #include <errno.h>
 
 #include "base/mem.h"
@@ -15,6 +17,7 @@ enum {
     ITEM_FIELDS = 7,
     IN_TREE = 1,
     IN_WINDOW = 2,
+    LAST_ACTOR = 1,
     DOCUMENT_MAX = 64 << 20, /* bytes of one document */
     REQUESTS_PER_DOCUMENT = 1024,
 };
@@ -22,9 +25,10 @@ enum {
 struct frozen_table {
     struct slice name; /* the table's: tables live as long as the store */
     struct tree_node *root;
-    uint64_t revision;
-    struct store_event *events; /* a copy with references */
-    size_t n_events;
+    uint64_t revision, compacted; /* compacted: what counts for this table */
+    struct event_block **blocks;  /* references, oldest first */
+    size_t n_blocks;
+    uint64_t first_seq, next_seq;
 };
 
 struct store_frozen {
@@ -32,32 +36,32 @@ struct store_frozen {
     uint64_t revision, compacted, hash, time_ms;
     struct frozen_table *tables;
     size_t n_tables;
-    struct slice *requests; /* copies, oldest first */
-    uint64_t *request_revisions;
-    size_t n_requests;
+    struct request *requests; /* a copy of the ring */
+    uint64_t request_next;
+    struct tree_node *pile; /* being freed */
 };
 
-static void freeze_table(const struct store_table *t, struct frozen_table *f)
+static const struct store_event *frozen_event(const struct frozen_table *t, uint64_t seq)
 {
-    *f = (struct frozen_table){.name = t->name, .root = tree_ref(t->root), .revision = t->revision};
-    f->n_events = (size_t)(t->next_seq - t->first_seq);
-    f->events = mem_alloc(f->n_events * sizeof *f->events);
-    for (size_t i = 0; i < f->n_events; i++) {
-        f->events[i] = *event_at(t, t->first_seq + i);
-        item_ref(f->events[i].now);
-        item_ref(f->events[i].before);
-    }
+    return &t->blocks[seq / EVENTS_PER_BLOCK - t->first_seq / EVENTS_PER_BLOCK]->events[seq % EVENTS_PER_BLOCK];
 }
 
-static void freeze_requests(const struct store *s, struct store_frozen *f)
+static void freeze_table(const struct store *s, const struct store_table *t, struct frozen_table *f)
 {
-    uint64_t n = s->request_next < STORE_REQUESTS_MAX ? s->request_next : STORE_REQUESTS_MAX;
-    f->requests = mem_alloc(n * sizeof *f->requests);
-    f->request_revisions = mem_alloc(n * sizeof *f->request_revisions);
-    for (uint64_t i = s->request_next - n; i < s->request_next; i++) {
-        struct slice id = s->request_ring[i % STORE_REQUESTS_MAX];
-        f->requests[f->n_requests] = slice_of(mem_strndup(id.p, id.n), id.n);
-        f->request_revisions[f->n_requests++] = (uint64_t)(uintptr_t)map_get(&s->requests, id) - 1;
+    *f = (struct frozen_table){.name = t->name,
+                               .root = tree_ref(t->root),
+                               .revision = t->revision,
+                               .compacted = table_compacted(s, t),
+                               .first_seq = t->first_seq,
+                               .next_seq = t->next_seq};
+    if (t->first_seq == t->next_seq)
+        return;
+    f->n_blocks = events_blocks(t);
+    f->blocks = mem_alloc(f->n_blocks * sizeof(*f->blocks));
+    uint64_t first = t->first_seq / EVENTS_PER_BLOCK;
+    for (size_t i = 0; i < f->n_blocks; i++) {
+        f->blocks[i] = t->blocks[(first + i) & (t->cap - 1)];
+        f->blocks[i]->refs++;
     }
 }
 
@@ -71,27 +75,47 @@ struct store_frozen *store_freeze(struct store *s)
     f->time_ms = s->time_ms;
     f->tables = mem_alloc(s->tables.n * sizeof *f->tables);
     for (struct map_entry *e = map_first(&s->tables); e; e = map_next(&s->tables, e))
-        freeze_table(e->value, &f->tables[f->n_tables++]);
-    freeze_requests(s, f);
+        freeze_table(s, e->value, &f->tables[f->n_tables++]);
+    size_t used = s->request_next < STORE_REQUESTS_MAX ? s->request_next : STORE_REQUESTS_MAX;
+    f->requests = mem_dup(s->request_ring, used * sizeof *f->requests);
+    f->request_next = s->request_next;
     return f;
+}
+
+static void free_blocks(struct frozen_table *t, size_t *n)
+{
+    while (t->n_blocks && *n) {
+        event_block_unref(t->blocks[--t->n_blocks]);
+        (*n)--;
+    }
+    if (t->n_blocks)
+        return;
+    mem_free(t->blocks);
+    t->blocks = NULL;
+}
+
+bool store_frozen_free_some(struct store_frozen *f, size_t n)
+{
+    for (tree_reap(&f->pile, &n); f->n_tables && n; tree_reap(&f->pile, &n)) {
+        struct frozen_table *t = &f->tables[f->n_tables - 1];
+        tree_unref_later(t->root, &f->pile);
+        t->root = NULL;
+        free_blocks(t, &n);
+        if (!t->n_blocks)
+            f->n_tables--;
+    }
+    if (f->n_tables || f->pile)
+        return false;
+    mem_free(f->requests);
+    mem_free(f->tables);
+    mem_free(f);
+    return true;
 }
 
 void store_frozen_free(struct store_frozen *f)
 {
-    if (!f)
-        return;
-    for (size_t i = 0; i < f->n_tables; i++) {
-        tree_unref(f->tables[i].root);
-        for (size_t j = 0; j < f->tables[i].n_events; j++)
-            event_clear(&f->tables[i].events[j]);
-        mem_free(f->tables[i].events);
-    }
-    for (size_t i = 0; i < f->n_requests; i++)
-        mem_free((char *)f->requests[i].p);
-    mem_free(f->requests);
-    mem_free(f->request_revisions);
-    mem_free(f->tables);
-    mem_free(f);
+    if (f)
+        store_frozen_free_some(f, SIZE_MAX);
 }
 
 /* ---- writing ---- */
@@ -128,9 +152,23 @@ static void pack_item(struct buf *out, const struct store_item *i)
     pack_u64(out, i->expires_ms);
 }
 
-static void pack_event(struct buf *out, const struct frozen_table *t, const struct store_event *e, uint64_t compacted)
+static void pack_more(struct buf *out, const struct store_event *e, const struct store_event *last)
 {
-    pack_array(out, 4);
+    pack_u64(out, e->time_ms);
+    pack_u64(out, e->hash);
+    if (!e->actor)
+        pack_nil(out);
+    else if (last && last->actor && slice_eq(blob_slice(e->actor), blob_slice(last->actor)))
+        pack_u64(out, LAST_ACTOR);
+    else
+        pack_bin(out, blob_slice(e->actor));
+}
+
+/* last: the event before, or NULL. */
+static void pack_event(struct buf *out, unsigned format, const struct frozen_table *t, const struct store_event *e,
+                       const struct store_event *last)
+{
+    pack_array(out, format >= 2 ? 7 : 4);
     pack_u64(out, e->revision);
     pack_u64(out, e->deleted);
     if (tree_get(t->root, item_key(e->now)) == e->now)
@@ -140,41 +178,62 @@ static void pack_event(struct buf *out, const struct frozen_table *t, const stru
     /* Every change made an event, so what was current before is in the window when it is newer than its start. */
     if (!e->before)
         pack_nil(out);
-    else if (e->before->mod_revision > compacted)
+    else if (e->before->mod_revision > t->compacted)
         pack_u64(out, IN_WINDOW);
     else
         pack_item(out, e->before);
+    if (format >= 2)
+        pack_more(out, e, last);
 }
 
-static int write_table(struct writer *w, const struct frozen_table *t, uint64_t compacted)
+static int write_events(struct writer *w, unsigned format, const struct frozen_table *t)
 {
-    struct tree_iter it;
-    pack_array(&w->doc, 4);
-    pack_bin(&w->doc, t->name);
-    pack_u64(&w->doc, t->revision);
-    pack_u64(&w->doc, tree_count(t->root));
-    pack_u64(&w->doc, t->n_events);
-    int rv = flush(w);
-    tree_iter_init(&it, t->root, SLICE_NONE);
-    for (struct store_item *i; !rv && (i = tree_iter_next(&it)); rv = flush(w))
-        pack_item(&w->doc, i);
-    for (size_t i = 0; i < t->n_events && !rv; i++) {
-        pack_event(&w->doc, t, &t->events[i], compacted);
+    const struct store_event *last = NULL;
+    int rv = 0;
+    for (uint64_t seq = t->first_seq; seq < t->next_seq && !rv; seq++) {
+        const struct store_event *e = frozen_event(t, seq);
+        pack_event(&w->doc, format, t, e, last);
         rv = flush(w);
+        last = e;
     }
     return rv;
 }
 
-static int write_requests(struct writer *w, const struct store_frozen *f)
+static int write_item(struct writer *w, const struct store_item *i)
+{
+    pack_item(&w->doc, i);
+    int rv = flush(w);
+    return item_intact(i) ? rv : -EBADMSG; /* what is damaged stays in memory, and goes with it */
+}
+
+static int write_table(struct writer *w, unsigned format, const struct frozen_table *t)
+{
+    struct tree_iter it;
+    pack_array(&w->doc, format >= 2 ? 5 : 4);
+    pack_bin(&w->doc, t->name);
+    pack_u64(&w->doc, t->revision);
+    pack_u64(&w->doc, tree_count(t->root));
+    pack_u64(&w->doc, t->next_seq - t->first_seq);
+    if (format >= 2)
+        pack_u64(&w->doc, t->compacted);
+    int rv = flush(w);
+    tree_iter_init(&it, t->root, SLICE_NONE);
+    for (struct store_item *i; !rv && (i = tree_iter_next(&it));)
+        rv = write_item(w, i);
+    return rv ? rv : write_events(w, format, t);
+}
+
+static int write_requests(struct writer *w, const struct store_frozen *f, uint64_t count)
 {
     int rv = 0;
-    for (size_t i = 0; i < f->n_requests && !rv; rv = flush(w)) {
-        size_t n = f->n_requests - i < REQUESTS_PER_DOCUMENT ? f->n_requests - i : REQUESTS_PER_DOCUMENT;
+    for (uint64_t i = f->request_next - count; i < f->request_next && !rv; rv = flush(w)) {
+        uint64_t left = f->request_next - i, n = left < REQUESTS_PER_DOCUMENT ? left : REQUESTS_PER_DOCUMENT;
         pack_array(&w->doc, n);
-        for (size_t end = i + n; i < end; i++) {
+        for (uint64_t end = i + n; i < end; i++) {
+            const struct request *r = &f->requests[i % STORE_REQUESTS_MAX];
             pack_array(&w->doc, 2);
-            pack_bin(&w->doc, f->requests[i]);
-            pack_u64(&w->doc, f->request_revisions[i]);
+            pack_bin(&w->doc, slice_of(r->id, r->n));
+            pack_u64(&w->doc, r->revision);
         }
     }
     return rv;
@@ -183,15 +242,16 @@ static int write_requests(struct writer *w, const struct store_frozen *f)
 int store_frozen_write(struct store_frozen *f, int (*write)(void *ctx, const void *p, size_t n), void *ctx)
 {
     struct writer w = {.write = write, .ctx = ctx, .doc = BUF_INIT(DOCUMENT_MAX)};
-    const uint64_t head[] = {f->format, f->revision, f->compacted, f->hash, f->time_ms, f->n_tables, f->n_requests};
+    uint64_t n_requests = f->request_next < STORE_REQUESTS_MAX ? f->request_next : STORE_REQUESTS_MAX;
+    const uint64_t head[] = {f->format, f->revision, f->compacted, f->hash, f->time_ms, f->n_tables, n_requests};
     pack_array(&w.doc, sizeof head / sizeof *head);
     for (size_t i = 0; i < sizeof head / sizeof *head; i++)
         pack_u64(&w.doc, head[i]);
     int rv = flush(&w);
     for (size_t i = 0; i < f->n_tables && !rv; i++)
-        rv = write_table(&w, &f->tables[i], f->compacted);
+        rv = write_table(&w, f->format, &f->tables[i]);
     if (!rv)
-        rv = write_requests(&w, f);
+        rv = write_requests(&w, f, n_requests);
     buf_done(&w.doc);
     return rv;
 }
@@ -264,6 +324,20 @@ static int read_item(struct source *r, struct store_table *t)
     return 0;
 }
 
+static void read_actor(struct source *r, const struct store_table *t, const struct pack_value *v, struct store_event *e)
+{
+    struct slice name = pack_get_bin(v);
+    struct blob *last = t->next_seq > t->first_seq ? event_at(t, t->next_seq - 1)->actor : NULL;
+    if (pack_get_u64(v) == LAST_ACTOR)
+        e->actor = last ? blob_ref(last) : NULL;
+    else if (slice_eq(name, blob_slice(r->store->actor)))
+        e->actor = name.n ? blob_ref(r->store->actor) : NULL;
+    else if (name.n && name.n <= STORE_ACTOR_MAX && (e->actor = blob_copy(name))) {
+        blob_unref(r->store->actor);
+        r->store->actor = blob_ref(e->actor);
+    }
+}
+
 static int read_event(struct source *r, struct store_table *t, const struct map *by_revision, struct map *last)
 {
     int rv = next_document(r);
@@ -281,6 +355,9 @@ static int read_event(struct source *r, struct store_table *t, const struct map 
         e.before = item_ref(map_get(last, item_key(e.now)));
     else if (pack_len(before))
         e.before = unpack_item(before);
+    e.time_ms = pack_get_u64(pack_at(r->value, 4));
+    e.hash = pack_get_u64(pack_at(r->value, 5));
+    read_actor(r, t, pack_at(r->value, 6), &e);
     map_put(last, item_key(e.now), e.now);
     event_push(r->store, t, &e);
     return 0;
@@ -303,6 +380,8 @@ static int read_table(struct source *r)
     struct store_table *t = store_table(r->store, name);
     uint64_t n_items = pack_get_u64(pack_at(r->value, 2)), n_events = pack_get_u64(pack_at(r->value, 3));
     t->revision = pack_get_u64(pack_at(r->value, 1));
+    uint64_t compacted = pack_get_u64(pack_at(r->value, 4));
+    t->compacted = compacted > r->store->compacted ? compacted : 0;
     for (uint64_t i = 0; i < n_items && !rv; i++)
         rv = read_item(r, t);
     struct map by_revision, last;
@@ -361,7 +440,7 @@ static void remember_places(struct store *s)
             if (w->next == t->next_seq)
                 w->next = s->revision;
             else if (w->next == t->first_seq)
-                w->next = s->compacted;
+                w->next = table_compacted(s, t);
             else
                 w->next = w->next > t->first_seq && w->next < t->next_seq ? event_at(t, w->next - 1)->revision : 0;
         }
@@ -375,7 +454,7 @@ static void find_places(struct store *s)
         t->dirty = true;
         list_each (node, &t->watches) {
             struct store_watch *w = container_of(node, struct store_watch, link);
-            w->next = w->next >= s->compacted ? event_seq_after(t, w->next) : UINT64_MAX; /* lost */
+            w->next = w->next >= table_compacted(s, t) ? event_seq_after(t, w->next) : UINT64_MAX; /* lost */
         }
     }
 }

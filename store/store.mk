@@ -1,5 +1,7 @@
 libpintle_a_SOURCES += \
+  store/check.c \
   store/command.c \
+  store/events.c \
   store/format.h \
   store/frozen.c \
   store/internal.h \
