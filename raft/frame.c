@@ -102,6 +102,9 @@ struct blob *frame_message(const struct message *m)
     put_u16(p + 50, m->capacity);
     p[52] =
         (char)((m->granted ? FLAG_GRANTED : 0) | (m->pre_vote ? FLAG_PRE_VOTE : 0) | (m->disrupt ? FLAG_DISRUPT : 0));
+    p[53] = (char)m->format;
+    p[54] = (char)m->refusal;
+    put_u64(p + 56, m->incarnation);
     return b;
 }
 
@@ -124,6 +127,9 @@ int frame_read_message(const struct frame *f, struct message *ret)
         .granted = p[52] & FLAG_GRANTED,
         .pre_vote = p[52] & FLAG_PRE_VOTE,
         .disrupt = p[52] & FLAG_DISRUPT,
+        .format = (uint8_t)p[53],
+        .refusal = (uint8_t)p[54],
+        .incarnation = get_u64(p + 56),
     };
     return 0;
 }

@@ -12,8 +12,8 @@
 
 enum frame_type {
     FRAME_HELLO = 1, /* first on every connection */
-    FRAME_PING,      /* dialler to listener, answered by PONG on the same connection */
-    FRAME_PONG,
+    FRAME_PING, /* dialler to listener, at once after hello and then regularly: also says who we are (struct message) */
+    FRAME_PONG, /* the answer, on the same connection: also says whether the listener refuses the dialler */
     FRAME_APPEND,
     FRAME_APPEND_RESULT,
     FRAME_VOTE,
@@ -64,6 +64,17 @@ struct message {
     uint64_t rejected;
     uint16_t features, capacity;
     bool granted, pre_vote, disrupt;
+    /* PING and PONG, since format 2; replicas of format 1 send zeros and ignore them. */
+    uint8_t format;       /* newest format the sender knows; 0 = 1 */
+    uint8_t refusal;      /* PONG: enum refusal */
+    uint64_t incarnation; /* how often the sender's data directory was opened; 0 = not told */
+};
+
+/* Why a listener will not hear a dialler. */
+enum refusal {
+    REFUSAL_NONE,
+    REFUSAL_OUTDATED, /* its data directory is older than what it told us before, or another one */
+    REFUSAL_REMOVED,  /* it is no member any more */
 };
 
 struct append {

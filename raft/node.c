@@ -179,8 +179,15 @@ static int start_core(struct raft_node *n)
     return err;
 }
 
+static enum refusal on_greeting(void *ctx, uint64_t from, const struct message *m)
+{
+    (void)ctx, (void)from, (void)m;
+    return REFUSAL_NONE;
+}
+
 static const struct transport_handler transport_handler = {
     .on_frame = node_on_frame,
+    .on_greeting = on_greeting,
     .on_lost = node_on_lost,
     .on_snapshot = node_on_snapshot,
 };

@@ -7,7 +7,11 @@
 #include "base/timefmt.h"
 #include "raft/secure.h"
 
-enum { IN_BUFFER_MAX = FRAME_HEAD + FRAME_APPEND_MAX + (1 << 20), IN_BUFFER_KEEP = 1 << 20 };
+enum {
+    IN_BUFFER_MAX = FRAME_HEAD + FRAME_APPEND_MAX + (1 << 20),
+    IN_BUFFER_KEEP = 1 << 20,
+    PONG_BUFFER_MAX = 64 << 10
+};
 
 struct transport_dial {
     struct transport *t; /* NULL: cancelled while the handshake, which cannot be, goes on */
@@ -25,9 +29,11 @@ struct peer {
     const struct raft_member *member;
     struct transport_dial *dial;
     struct conn *conn; /* what we send on; NULL when down */
+    struct buf in;     /* part of a PONG */
     struct loop_timer retry;
     uint64_t retry_ms;
-    uint64_t heard; /* loop_now */
+    uint64_t heard;  /* loop_now */
+    unsigned format; /* 0 = it has not said */
 };
 
 struct incoming {
@@ -36,6 +42,7 @@ struct incoming {
     struct conn *conn;
     uint64_t from; /* 0 until hello */
     uint64_t heard;
+    bool refused; /* what it says is not heard */
     struct buf in;
 };
 
@@ -167,21 +174,53 @@ static void peer_down(struct peer *p, int err)
              err ? strerror(-err) : "closed");
     conn_close(p->conn);
     p->conn = NULL;
+    p->format = 0;
+    buf_clear(&p->in);
     peer_retry_later(p);
     p->t->o.handler->on_lost(p->t->o.ctx, p->member->id);
 }
 
-static void peer_on_data(void *ctx, const char *p, size_t n)
+static enum refusal greet(struct peer *p, const struct message *m)
 {
-    (void)p; /* pongs: hearing them is all there is to it */
-    (void)n;
-    struct peer *peer = ctx;
-    peer->heard = loop_now(peer->t->o.loop);
+    p->format = m->format ? m->format : 1;
+    return p->t->o.handler->on_greeting(p->t->o.ctx, p->member->id, m);
+}
+
+/* A listener sends nothing but PONGs. */
+static void peer_on_data(void *ctx, const char *bytes, size_t n)
+{
+    struct peer *p = ctx;
+    p->heard = loop_now(p->t->o.loop);
+    int err = buf_add(&p->in, bytes, n);
+    while (!err) {
+        struct frame f;
+        struct message m;
+        size_t size;
+        int got = frame_parse(buf_slice(&p->in), &f, &size);
+        if (got == 0)
+            return;
+        err = got < 0 || f.type != FRAME_PONG ? -EPROTO : frame_read_message(&f, &m);
+        buf_shift(&p->in, err ? 0 : size);
+        if (!err)
+            greet(p, &m);
+    }
+    peer_down(p, err);
 }
 
 static void peer_on_end(void *ctx, int err)
 {
     peer_down(ctx, err);
+}
+
+static void say(struct transport *t, struct conn *c, enum frame_type type, enum refusal refusal)
+{
+    const struct message m = {
+        .type = type, .format = t->o.format, .refusal = (uint8_t)refusal, .incarnation = t->o.incarnation};
+    struct blob *b = frame_message(&m);
+    if (!b)
+        return;
+    struct chunk chunk = chunk_take(b);
+    conn_write(c, &chunk, 1);
 }
 
 static const struct conn_handler peer_handler = {.on_data = peer_on_data, .on_end = peer_on_end};
@@ -200,6 +239,7 @@ static void peer_dialled(void *ctx, int err, struct conn *c)
     p->retry_ms = TRANSPORT_RETRY_MIN_MS;
     p->heard = loop_now(p->t->o.loop);
     conn_handle(c, &peer_handler, p);
+    say(p->t, c, FRAME_PING, REFUSAL_NONE);
     log_info(log_of(p->t), "raft", "link up peer=%" PRIu64, p->member->id);
 }
 
@@ -229,6 +269,12 @@ bool transport_is_up(const struct transport *t, uint64_t to)
 {
     const struct peer *p = find_peer(t, to);
     return p && p->conn;
+}
+
+unsigned transport_format(const struct transport *t, uint64_t id)
+{
+    const struct peer *p = find_peer(t, id);
+    return p ? p->format : 0;
 }
 
 /* ---- what we hear on ---- */
@@ -293,16 +339,6 @@ static bool hello_ok(struct incoming *in, const struct frame *f, struct hello *r
     return true;
 }
 
-static void reply_pong(struct incoming *in)
-{
-    const struct message pong = {.type = FRAME_PONG};
-    struct blob *b = frame_message(&pong);
-    if (!b)
-        return;
-    struct chunk c = chunk_take(b);
-    conn_write(in->conn, &c, 1);
-}
-
 /* What became of a frame. */
 enum taken { TAKEN, TAKEN_BAD, TAKEN_OVER };
 
@@ -326,13 +362,25 @@ static enum taken take_hello(struct incoming *in, const struct frame *f, struct 
     return TAKEN_OVER;
 }
 
+static enum taken take_ping(struct incoming *in, const struct frame *f)
+{
+    struct message m;
+    struct peer *p = find_peer(in->t, in->from);
+    if (!p || frame_read_message(f, &m))
+        return TAKEN_BAD;
+    enum refusal refusal = greet(p, &m);
+    in->refused = refusal != REFUSAL_NONE;
+    say(in->t, in->conn, FRAME_PONG, refusal);
+    return TAKEN;
+}
+
 static enum taken take_frame(struct incoming *in, const struct frame *f, struct slice rest)
 {
     if (!in->from)
         return take_hello(in, f, rest);
     if (f->type == FRAME_PING)
-        reply_pong(in);
-    else if (!in->t->o.handler->on_frame(in->t->o.ctx, in->from, f))
+        return take_ping(in, f);
+    if (!in->refused && !in->t->o.handler->on_frame(in->t->o.ctx, in->from, f))
         return TAKEN_BAD;
     return TAKEN;
 }
@@ -429,16 +477,6 @@ static bool silent(const struct transport *t, uint64_t heard)
     return loop_now(t->o.loop) - heard > TRANSPORT_SILENCE_MS * (uint64_t)NS_PER_MS;
 }
 
-static void ping(struct peer *p)
-{
-    const struct message m = {.type = FRAME_PING};
-    struct blob *b = frame_message(&m);
-    if (!b)
-        return;
-    struct chunk c = chunk_take(b);
-    conn_write(p->conn, &c, 1);
-}
-
 static void on_tick(struct loop_timer *timer)
 {
     struct transport *t = container_of(timer, struct transport, tick);
@@ -448,7 +486,7 @@ static void on_tick(struct loop_timer *timer)
         if (p->conn && silent(t, p->heard))
             peer_down(p, -ETIMEDOUT);
         else if (p->conn)
-            ping(p);
+            say(t, p->conn, FRAME_PING, REFUSAL_NONE);
     }
     list_each (it, &t->incoming) {
         struct incoming *in = container_of(it, struct incoming, link);
@@ -467,6 +505,7 @@ static void add_peers(struct transport *t)
         struct peer *p = &t->peers[t->n_peers++];
         *p = (struct peer){
             .t = t, .member = &t->o.members[i], .retry.cb = peer_dial, .retry_ms = TRANSPORT_RETRY_MIN_MS};
+        buf_init(&p->in, PONG_BUFFER_MAX);
         loop_timer_start(t->o.loop, &p->retry, 0);
     }
 }
@@ -504,6 +543,7 @@ void transport_free(struct transport *t)
     for (size_t i = 0; i < t->n_peers; i++) {
         loop_timer_stop(t->o.loop, &t->peers[i].retry);
         conn_close(t->peers[i].conn);
+        buf_done(&t->peers[i].in);
     }
     mem_free(t);
 }
