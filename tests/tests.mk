@@ -107,3 +107,14 @@ tests_fuzz_fuzz_rbac_SOURCES = tests/fuzz/fuzz_rbac.c tests/fuzz/fuzz.h
 tests_fuzz_fuzz_rbac_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_rbac_LDADD = $(PINTLE_LIBS)
 endif
+
+# What jepsen's histories and checkers are worth.
+JEPSEN_TESTS = tests/unit/test_jepsen_history tests/unit/test_jepsen_linear tests/unit/test_jepsen_checkers
+check_PROGRAMS += $(JEPSEN_TESTS)
+TESTS += $(JEPSEN_TESTS)
+tests_unit_test_jepsen_history_SOURCES = tests/unit/test_jepsen_history.c tests/unit/jepsen_common.h
+tests_unit_test_jepsen_history_LDADD = libjepsen.a $(LDADD)
+tests_unit_test_jepsen_linear_SOURCES = tests/unit/test_jepsen_linear.c tests/unit/jepsen_common.h
+tests_unit_test_jepsen_linear_LDADD = libjepsen.a $(LDADD)
+tests_unit_test_jepsen_checkers_SOURCES = tests/unit/test_jepsen_checkers.c tests/unit/jepsen_common.h
+tests_unit_test_jepsen_checkers_LDADD = libjepsen.a $(LDADD)
