@@ -26,12 +26,15 @@ enum frame_type {
     FRAME_SNAP_HEAD, /* on a snapshot connection: what comes */
     FRAME_SNAP_DATA, /* bytes of the file */
     FRAME_SNAP_END,
+    FRAME_REFUSED, /* listener to dialler: your data directory is not the one I know of (witness.h); seq is its
+                      incarnation, index the one I saw */
     FRAME_TYPES,
 };
 
 enum {
     FRAME_HEAD = 8,
-    FRAME_VERSION = 1,            /* of this protocol, in hello */
+    FRAME_VERSION = 2,            /* of this protocol, in hello */
+    FRAME_RUNS = 8,               /* of a data directory's newest starts */
     FRAME_SNAP_MAX = 256 << 10,   /* payload of SNAP_DATA */
     FRAME_APPEND_BYTES = 1 << 20, /* entries' data that one APPEND carries, but at least one entry */
     FRAME_APPEND_ENTRIES = 4096,  /* entries that one APPEND carries */
@@ -46,6 +49,9 @@ enum hello_kind { HELLO_LOG = 1, HELLO_SNAPSHOT = 2 };
 struct hello {
     enum hello_kind kind;
     uint64_t cluster_id, from, to;
+    /* Of the sender's data directory, for witness.h: its term, the last entry of its log, how often it was started, and
+     * the random numbers of the newest starts, the present one first. */
+    uint64_t term, last_index, incarnation, runs[FRAME_RUNS];
 };
 
 struct frame {

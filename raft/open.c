@@ -123,14 +123,14 @@ static int write_first_entry(struct raft_node *n)
 }
 
 /* Term and vote are written last: a directory without them was never used, unless more than the first entry is there. */
-static int bootstrap(struct raft_node *n, char why[256])
+static int bootstrap(struct raft_node *n, uint64_t run, char why[256])
 {
     if (n->snap_index || entries_last(&n->log) > 1) {
         snprintf(why, 256, "%.150s/meta is missing: wipe the directory and join under a new member id", n->dir);
         return -EBADMSG;
     }
     int err = n->log.n ? 0 : write_first_entry(n);
-    const struct meta m = {.cluster_id = n->o.cluster_id, .id = n->o.id, .term = 1};
+    const struct meta m = {.cluster_id = n->o.cluster_id, .id = n->o.id, .term = 1, .incarnation = 1, .runs = {run}};
     return err ? err : meta_create(loop_fs(n->l), n->dir, &m, &n->meta);
 }
 
@@ -155,13 +155,15 @@ static int open_dir(struct raft_node *n, char why[256])
 static int recover(struct raft_node *n, char why[256])
 {
     struct fs *fs = loop_fs(n->l);
-    uint64_t snapshot = 0;
+    uint64_t snapshot = 0, run;
     int err = open_dir(n, why);
     if (err)
         return err;
-    int meta_err = meta_open(fs, n->dir, n->o.cluster_id, n->o.id, &n->meta, why);
+    loop_random(n->l, &run, sizeof(run));
+    int meta_err = meta_open(fs, n->dir, n->o.cluster_id, n->o.id, run, &n->meta, why);
     if (meta_err && meta_err != -ENOENT)
         return meta_err;
+    witness_load(fs, n->dir, &n->witness);
     err = snap_find(fs, n->dir, &snapshot);
     if (!err && snapshot)
         err = restore_snapshot(n, snapshot, why);
@@ -172,7 +174,7 @@ static int recover(struct raft_node *n, char why[256])
     if (!err)
         err = fit_log_to_snapshot(n, why);
     if (!err && meta_err)
-        err = bootstrap(n, why);
+        err = bootstrap(n, run, why);
     if (!err && n->log.n == 0 && n->snap_index == 0) {
         snprintf(why, 256, "the log in %.150s is gone: wipe the directory and join under a new member id", n->dir);
         err = -EBADMSG;

@@ -7,6 +7,7 @@
 #include "base/timefmt.h"
 #include "raft/secure.h"
 
+enum { PEER_BUFFER_MAX = 64 << 10 }; /* of pongs */
 enum { IN_BUFFER_MAX = FRAME_HEAD + FRAME_APPEND_MAX + (1 << 20), IN_BUFFER_KEEP = 1 << 20 };
 
 struct transport_dial {
@@ -28,6 +29,7 @@ struct peer {
     struct loop_timer retry;
     uint64_t retry_ms;
     uint64_t heard; /* loop_now */
+    struct buf in;
 };
 
 struct incoming {
@@ -36,6 +38,7 @@ struct incoming {
     struct conn *conn;
     uint64_t from; /* 0 until hello */
     uint64_t heard;
+    bool refused; /* it was told why; nothing more is read */
     struct buf in;
 };
 
@@ -85,7 +88,8 @@ static void dial_secured(void *ctx, int err, struct conn *c)
     }
     if (!err && !secure_speaks_for(d->t->o.tls, c, d->to->id))
         err = -EKEYREJECTED;
-    const struct hello hello = {d->kind, d->t->o.cluster_id, d->t->o.id, d->to->id};
+    struct hello hello = {.kind = d->kind, .cluster_id = d->t->o.cluster_id, .from = d->t->o.id, .to = d->to->id};
+    d->t->o.handler->fill_hello(d->t->o.ctx, &hello);
     struct blob *b = err ? NULL : frame_hello(&hello);
     if (!err && !b)
         err = -ENOMEM;
@@ -167,16 +171,31 @@ static void peer_down(struct peer *p, int err)
              err ? strerror(-err) : "closed");
     conn_close(p->conn);
     p->conn = NULL;
+    buf_clear(&p->in);
     peer_retry_later(p);
     p->t->o.handler->on_lost(p->t->o.ctx, p->member->id);
 }
 
+/* Pongs, which say nothing but that they came, or a refusal. */
 static void peer_on_data(void *ctx, const char *p, size_t n)
 {
-    (void)p; /* pongs: hearing them is all there is to it */
-    (void)n;
     struct peer *peer = ctx;
-    peer->heard = loop_now(peer->t->o.loop);
+    struct transport *t = peer->t;
+    size_t size;
+    struct frame f;
+    struct message m;
+    peer->heard = loop_now(t->o.loop);
+    int got = buf_add(&peer->in, p, n) ? -ENOBUFS : 0;
+    while (!got && (got = frame_parse(buf_slice(&peer->in), &f, &size)) > 0) {
+        if (f.type == FRAME_REFUSED && frame_read_message(&f, &m) == 0) {
+            t->o.handler->on_refused(t->o.ctx, peer->member->id, &m);
+            return;
+        }
+        buf_shift(&peer->in, size);
+        got = 0;
+    }
+    if (got < 0)
+        peer_down(peer, got);
 }
 
 static void peer_on_end(void *ctx, int err)
@@ -306,12 +325,28 @@ static void reply_pong(struct incoming *in)
 /* What became of a frame. */
 enum taken { TAKEN, TAKEN_BAD, TAKEN_OVER };
 
+static void reply_refused(struct incoming *in, const struct message *why)
+{
+    struct blob *b = frame_message(why);
+    if (b) {
+        struct chunk c = chunk_take(b);
+        conn_write(in->conn, &c, 1);
+    }
+    in->refused = true; /* closed when it falls silent: the reply must arrive first */
+    conn_shutdown(in->conn);
+}
+
 static enum taken take_hello(struct incoming *in, const struct frame *f, struct slice rest)
 {
     struct hello hello;
     if (!hello_ok(in, f, &hello))
         return TAKEN_BAD;
     struct transport *t = in->t;
+    struct message why = {.type = FRAME_REFUSED};
+    if (!t->o.handler->judge_hello(t->o.ctx, &hello, &why)) {
+        reply_refused(in, &why);
+        return TAKEN;
+    }
     if (hello.kind == HELLO_LOG) {
         drop_older(t, hello.from);
         in->from = hello.from;
@@ -328,6 +363,8 @@ static enum taken take_hello(struct incoming *in, const struct frame *f, struct 
 
 static enum taken take_frame(struct incoming *in, const struct frame *f, struct slice rest)
 {
+    if (in->refused)
+        return TAKEN;
     if (!in->from)
         return take_hello(in, f, rest);
     if (f->type == FRAME_PING)
@@ -365,6 +402,8 @@ static void incoming_on_data(void *ctx, const char *p, size_t n)
 {
     struct incoming *in = ctx;
     size_t used;
+    if (in->refused)
+        return;
     in->heard = loop_now(in->t->o.loop);
     if (in->in.n == 0) {
         if (take_frames(in, slice_of(p, n), &used) && used < n && buf_add(&in->in, p + used, n - used))
@@ -467,6 +506,7 @@ static void add_peers(struct transport *t)
         struct peer *p = &t->peers[t->n_peers++];
         *p = (struct peer){
             .t = t, .member = &t->o.members[i], .retry.cb = peer_dial, .retry_ms = TRANSPORT_RETRY_MIN_MS};
+        buf_init(&p->in, PEER_BUFFER_MAX);
         loop_timer_start(t->o.loop, &p->retry, 0);
     }
 }
@@ -504,6 +544,7 @@ void transport_free(struct transport *t)
     for (size_t i = 0; i < t->n_peers; i++) {
         loop_timer_stop(t->o.loop, &t->peers[i].retry);
         conn_close(t->peers[i].conn);
+        buf_done(&t->peers[i].in);
     }
     mem_free(t);
 }

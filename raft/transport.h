@@ -35,6 +35,13 @@ struct transport_handler {
     bool (*on_frame)(void *ctx, uint64_t from, const struct frame *f);
     /* The link from a peer broke, after having been up. */
     void (*on_lost)(void *ctx, uint64_t from);
+    /* Fills in what hello says of our data directory. */
+    void (*fill_hello)(void *ctx, struct hello *h);
+    /* Judges a well-formed hello of a known member. False: it is answered with *ret_why (FRAME_REFUSED), and nothing
+     * else is read from that connection. */
+    bool (*judge_hello)(void *ctx, const struct hello *h, struct message *ret_why);
+    /* Member `from` refused our hello, for the reason told. */
+    void (*on_refused)(void *ctx, uint64_t from, const struct message *why);
     /* A peer wants to send a snapshot; c is the handler's, rest are bytes already read from it (valid in the call). */
     void (*on_snapshot)(void *ctx, uint64_t from, struct conn *c, struct slice rest);
 };

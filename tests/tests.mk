@@ -18,6 +18,7 @@ UNIT_TESTS += tests/unit/test_raft_log
 UNIT_TESTS += tests/unit/test_raft_guards
 UNIT_TESTS += tests/unit/test_raft_sim
 UNIT_TESTS += tests/unit/test_raft_uv
+UNIT_TESTS += tests/unit/test_raft_witness
 UNIT_TESTS += tests/unit/test_validate
 UNIT_TESTS += tests/unit/test_net
 UNIT_TESTS += tests/unit/test_net_raw
@@ -42,6 +43,7 @@ TESTS += $(UNIT_TESTS)
 
 tests_unit_test_loop_uv_SOURCES = tests/unit/test_loop_uv.c tests/unit/loop_common.c tests/unit/loop_common.h
 tests_unit_test_raft_sim_SOURCES = tests/unit/test_raft_sim.c tests/unit/raft_cluster.c tests/unit/raft_cluster.h
+tests_unit_test_raft_witness_SOURCES = tests/unit/test_raft_witness.c tests/unit/raft_cluster.c tests/unit/raft_cluster.h
 tests_unit_test_loop_sim_SOURCES = tests/unit/test_loop_sim.c tests/unit/loop_common.c tests/unit/loop_common.h
 tests_unit_test_net_SOURCES = tests/unit/test_net.c tests/unit/net_common.c tests/unit/net_common.h
 tests_unit_test_net_raw_SOURCES = tests/unit/test_net_raw.c tests/unit/net_common.c tests/unit/net_common.h
