@@ -4,7 +4,7 @@
 
 #include "raft/wire.h"
 
-enum { HELLO_PAYLOAD = 64 + 8 * FRAME_RUNS, MESSAGE_PAYLOAD = 64 };
+enum { HELLO_PAYLOAD = 40, MESSAGE_PAYLOAD = 64 };
 enum { FLAG_GRANTED = 1, FLAG_PRE_VOTE = 2, FLAG_DISRUPT = 4 };
 
 static const char hello_magic[8] = {'P', 'i', 'n', 't', 'l', 'e', 'P', 'R'};
@@ -71,11 +71,6 @@ struct blob *frame_hello(const struct hello *h)
     put_u64(p + 16, h->cluster_id);
     put_u64(p + 24, h->from);
     put_u64(p + 32, h->to);
-    put_u64(p + 40, h->term);
-    put_u64(p + 48, h->last_index);
-    put_u64(p + 56, h->incarnation);
-    for (size_t i = 0; i < FRAME_RUNS; i++)
-        put_u64(p + 64 + 8 * i, h->runs[i]);
     return b;
 }
 
@@ -86,15 +81,7 @@ int frame_read_hello(struct slice s, struct hello *ret)
     uint32_t kind = get_u32(s.p + 12);
     if (kind != HELLO_LOG && kind != HELLO_SNAPSHOT)
         return -EPROTO;
-    *ret = (struct hello){.kind = (enum hello_kind)kind,
-                          .cluster_id = get_u64(s.p + 16),
-                          .from = get_u64(s.p + 24),
-                          .to = get_u64(s.p + 32),
-                          .term = get_u64(s.p + 40),
-                          .last_index = get_u64(s.p + 48),
-                          .incarnation = get_u64(s.p + 56)};
-    for (size_t i = 0; i < FRAME_RUNS; i++)
-        ret->runs[i] = get_u64(s.p + 64 + 8 * i);
+    *ret = (struct hello){(enum hello_kind)kind, get_u64(s.p + 16), get_u64(s.p + 24), get_u64(s.p + 32)};
     return 0;
 }
 
@@ -115,6 +102,9 @@ struct blob *frame_message(const struct message *m)
     put_u16(p + 50, m->capacity);
     p[52] =
         (char)((m->granted ? FLAG_GRANTED : 0) | (m->pre_vote ? FLAG_PRE_VOTE : 0) | (m->disrupt ? FLAG_DISRUPT : 0));
+    p[53] = (char)m->format;
+    p[54] = (char)m->refusal;
+    put_u64(p + 56, m->incarnation);
     return b;
 }
 
@@ -137,6 +127,9 @@ int frame_read_message(const struct frame *f, struct message *ret)
         .granted = p[52] & FLAG_GRANTED,
         .pre_vote = p[52] & FLAG_PRE_VOTE,
         .disrupt = p[52] & FLAG_DISRUPT,
+        .format = (uint8_t)p[53],
+        .refusal = (uint8_t)p[54],
+        .incarnation = get_u64(p + 56),
     };
     return 0;
 }

@@ -12,8 +12,8 @@
 
 enum frame_type {
     FRAME_HELLO = 1, /* first on every connection */
-    FRAME_PING,      /* dialler to listener, answered by PONG on the same connection */
-    FRAME_PONG,
+    FRAME_PING, /* dialler to listener, at once after hello and then regularly: also says who we are (struct message) */
+    FRAME_PONG, /* the answer, on the same connection: also says whether the listener refuses the dialler */
     FRAME_APPEND,
     FRAME_APPEND_RESULT,
     FRAME_VOTE,
@@ -26,15 +26,12 @@ enum frame_type {
     FRAME_SNAP_HEAD, /* on a snapshot connection: what comes */
     FRAME_SNAP_DATA, /* bytes of the file */
     FRAME_SNAP_END,
-    FRAME_REFUSED, /* listener to dialler: your data directory is not the one I know of (witness.h); seq is its
-                      incarnation, index the one I saw */
     FRAME_TYPES,
 };
 
 enum {
     FRAME_HEAD = 8,
-    FRAME_VERSION = 2,            /* of this protocol, in hello */
-    FRAME_RUNS = 8,               /* of a data directory's newest starts */
+    FRAME_VERSION = 1,            /* of this protocol, in hello */
     FRAME_SNAP_MAX = 256 << 10,   /* payload of SNAP_DATA */
     FRAME_APPEND_BYTES = 1 << 20, /* entries' data that one APPEND carries, but at least one entry */
     FRAME_APPEND_ENTRIES = 4096,  /* entries that one APPEND carries */
@@ -49,9 +46,6 @@ enum hello_kind { HELLO_LOG = 1, HELLO_SNAPSHOT = 2 };
 struct hello {
     enum hello_kind kind;
     uint64_t cluster_id, from, to;
-    /* Of the sender's data directory, for witness.h: its term, the last entry of its log, how often it was started, and
-     * the random numbers of the newest starts, the present one first. */
-    uint64_t term, last_index, incarnation, runs[FRAME_RUNS];
 };
 
 struct frame {
@@ -70,6 +64,37 @@ struct message {
     uint64_t rejected;
     uint16_t features, capacity;
     bool granted, pre_vote, disrupt;
+    /* PING and PONG, since format 2; replicas of format 1 send zeros and ignore them. */
+    uint8_t format;       /* newest format the sender knows; 0 = 1 */
+    uint8_t refusal;      /* PONG: enum refusal */
+    uint64_t incarnation; /* how often the sender's data directory was opened; 0 = not told */
+    /* and of the data directory, for witness.h: term and index (its last entry), and the marks of its newest starts, the
+     * present one first: seq, id, rejected, index_term (frame_put_runs) */
+};
+
+enum { FRAME_RUNS = 4 };
+
+/* The marks in a greeting, in the order newest first. */
+static inline void frame_put_runs(struct message *m, const uint64_t runs[FRAME_RUNS])
+{
+    m->seq = runs[0];
+    m->id = runs[1];
+    m->rejected = runs[2];
+    m->index_term = runs[3];
+}
+static inline void frame_get_runs(const struct message *m, uint64_t ret[FRAME_RUNS])
+{
+    ret[0] = m->seq;
+    ret[1] = m->id;
+    ret[2] = m->rejected;
+    ret[3] = m->index_term;
+}
+
+/* Why a listener will not hear a dialler. */
+enum refusal {
+    REFUSAL_NONE,
+    REFUSAL_OUTDATED, /* its data directory is older than what it told us before, or another one */
+    REFUSAL_REMOVED,  /* it is no member any more */
 };
 
 struct append {

@@ -9,7 +9,7 @@
 
 /* A slot: magic 8, version 4, crc32c 4 (of the rest), cluster id 8, id 8, sequence 8, term 8, vote 8, incarnation 8,
  * refused by 8, runs 8 each. Version 1 ended after the vote, with 8 zero bytes, and its slots were written in turn. */
-enum { SLOT_BYTES = 136, SLOT_BYTES_1 = 64, SLOT_CRC_FROM = 16, META_PATH_MAX = 512 };
+enum { SLOT_BYTES = 104, SLOT_BYTES_1 = 64, SLOT_CRC_FROM = 16, META_PATH_MAX = 512 };
 
 static const char meta_magic[8] = {'P', 'i', 'n', 't', 'l', 'e', 'M', 'T'};
 

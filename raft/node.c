@@ -181,10 +181,9 @@ static int start_core(struct raft_node *n)
 
 static const struct transport_handler transport_handler = {
     .on_frame = node_on_frame,
+    .fill_greeting = node_fill_greeting,
+    .on_greeting = node_on_greeting,
     .on_lost = node_on_lost,
-    .fill_hello = node_fill_hello,
-    .judge_hello = node_judge_hello,
-    .on_refused = node_on_refused,
     .on_snapshot = node_on_snapshot,
 };
 

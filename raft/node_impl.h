@@ -196,9 +196,8 @@ void node_finish_failed(struct raft_node *n);
 void node_prepare_segments(struct raft_node *n);
 
 /* testify.c */
-void node_fill_hello(void *ctx, struct hello *h);
-bool node_judge_hello(void *ctx, const struct hello *h, struct message *ret_why);
-void node_on_refused(void *ctx, uint64_t from, const struct message *why);
+void node_fill_greeting(void *ctx, struct message *m);
+enum refusal node_on_greeting(void *ctx, uint64_t from, const struct message *m);
 void node_testify_turn(struct raft_node *n);
 
 /* read.c */

@@ -5,55 +5,63 @@
 
 #include "raft/node_impl.h"
 
-void node_fill_hello(void *ctx, struct hello *h)
+void node_fill_greeting(void *ctx, struct message *m)
 {
     const struct raft_node *n = ctx;
-    _Static_assert((int)FRAME_RUNS == (int)META_RUNS, "hello tells all the marks that a directory has");
-    h->term = n->meta.term;
-    h->last_index = entries_last(&n->log);
-    h->incarnation = n->meta.incarnation;
-    memcpy(h->runs, n->meta.runs, sizeof(h->runs));
+    _Static_assert((int)FRAME_RUNS == (int)META_RUNS, "a greeting tells all the marks that a directory has");
+    m->term = n->meta.term;
+    m->index = entries_last(&n->log);
+    m->incarnation = n->meta.incarnation;
+    frame_put_runs(m, n->meta.runs);
 }
 
-/* As leader we know what the member confirmed in our term; nobody else could make it drop any of that in this term. */
-static bool lost_entries(struct raft_node *n, const struct hello *h)
+/* As leader we know what the member confirmed in our term; nobody else could make it drop any of that in this term.
+ * Confirmations come on the same link as PINGs, in order. */
+static bool lost_entries(struct raft_node *n, uint64_t from, const struct message *m)
 {
     raft_index match = 0;
-    return n->core_open && raft_state(&n->core) == RAFT_LEADER && h->term <= raft_current_term(&n->core) &&
-           raft_match_index(&n->core, h->from, &match) == 0 && h->last_index < match;
+    return m->incarnation && n->core_open && raft_state(&n->core) == RAFT_LEADER &&
+           m->term <= raft_current_term(&n->core) && raft_match_index(&n->core, from, &match) == 0 && m->index < match;
 }
 
-bool node_judge_hello(void *ctx, const struct hello *h, struct message *ret_why)
+static enum refusal judge(struct raft_node *n, uint64_t from, const struct message *m)
 {
-    struct raft_node *n = ctx;
-    if (!lost_entries(n, h) && witness_judge(&n->witness, h)) {
-        node_wake(n);
-        return true;
+    if (!lost_entries(n, from, m) && witness_judge(&n->witness, from, m)) {
+        if (n->witness.changed)
+            node_wake(n);
+        return REFUSAL_NONE;
     }
-    const struct witnessed *known = witness_find(&n->witness, h->from);
-    ret_why->seq = h->incarnation;
-    ret_why->index = known ? known->incarnation : 0;
+    const struct witnessed *known = witness_find(&n->witness, from);
     log_error(loop_log(n->l), "raft",
               "refused peer=%" PRIu64 " incarnation=%" PRIu64 " known=%" PRIu64
               " reason=\"its data directory lost what it confirmed\" remedy=\"wipe it and join as a new member\"",
-              h->from, ret_why->seq, ret_why->index);
-    return false;
+              from, m->incarnation, known ? known->incarnation : 0);
+    return REFUSAL_OUTDATED;
 }
 
-void node_on_refused(void *ctx, uint64_t from, const struct message *why)
+static void refused(struct raft_node *n, uint64_t by)
 {
-    struct raft_node *n = ctx;
     char reason[256];
-    if (n->failed || n->closing)
-        return;
     snprintf(reason, sizeof(reason),
-             "this data directory is older than what member %" PRIu64 " confirmed (incarnation %" PRIu64
-             ", peers saw %" PRIu64 "): it was lost, set back, or is in use twice; wipe it and join as a new member",
-             from, why->seq, why->index);
-    int err = meta_refuse(&n->meta, from);
+             "this data directory is older than what member %" PRIu64
+             " confirmed: it was lost, set back, or is in use twice; wipe it and join as a new member",
+             by);
+    int err = meta_refuse(&n->meta, by);
     if (err)
         log_error(loop_log(n->l), "raft", "cannot mark the data directory as refused error=\"%s\"", strerror(-err));
     node_fail(n, -ESTALE, reason);
+}
+
+enum refusal node_on_greeting(void *ctx, uint64_t from, const struct message *m)
+{
+    struct raft_node *n = ctx;
+    if (n->failed || n->closing)
+        return REFUSAL_NONE;
+    if (m->type == FRAME_PING)
+        return judge(n, from, m);
+    if (m->refusal == REFUSAL_OUTDATED)
+        refused(n, from);
+    return REFUSAL_NONE;
 }
 
 /* ---- the file ---- */

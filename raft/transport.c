@@ -7,8 +7,11 @@
 #include "base/timefmt.h"
 #include "raft/secure.h"
 
-enum { PEER_BUFFER_MAX = 64 << 10 }; /* of pongs */
-enum { IN_BUFFER_MAX = FRAME_HEAD + FRAME_APPEND_MAX + (1 << 20), IN_BUFFER_KEEP = 1 << 20 };
+enum {
+    IN_BUFFER_MAX = FRAME_HEAD + FRAME_APPEND_MAX + (1 << 20),
+    IN_BUFFER_KEEP = 1 << 20,
+    PONG_BUFFER_MAX = 64 << 10
+};
 
 struct transport_dial {
     struct transport *t; /* NULL: cancelled while the handshake, which cannot be, goes on */
@@ -26,10 +29,11 @@ struct peer {
     const struct raft_member *member;
     struct transport_dial *dial;
     struct conn *conn; /* what we send on; NULL when down */
+    struct buf in;     /* part of a PONG */
     struct loop_timer retry;
     uint64_t retry_ms;
-    uint64_t heard; /* loop_now */
-    struct buf in;
+    uint64_t heard;  /* loop_now */
+    unsigned format; /* 0 = it has not said */
 };
 
 struct incoming {
@@ -38,7 +42,7 @@ struct incoming {
     struct conn *conn;
     uint64_t from; /* 0 until hello */
     uint64_t heard;
-    bool refused; /* it was told why; nothing more is read */
+    bool refused; /* what it says is not heard */
     struct buf in;
 };
 
@@ -88,8 +92,7 @@ static void dial_secured(void *ctx, int err, struct conn *c)
     }
     if (!err && !secure_speaks_for(d->t->o.tls, c, d->to->id))
         err = -EKEYREJECTED;
-    struct hello hello = {.kind = d->kind, .cluster_id = d->t->o.cluster_id, .from = d->t->o.id, .to = d->to->id};
-    d->t->o.handler->fill_hello(d->t->o.ctx, &hello);
+    const struct hello hello = {d->kind, d->t->o.cluster_id, d->t->o.id, d->to->id};
     struct blob *b = err ? NULL : frame_hello(&hello);
     if (!err && !b)
         err = -ENOMEM;
@@ -171,36 +174,53 @@ static void peer_down(struct peer *p, int err)
              err ? strerror(-err) : "closed");
     conn_close(p->conn);
     p->conn = NULL;
+    p->format = 0;
     buf_clear(&p->in);
     peer_retry_later(p);
     p->t->o.handler->on_lost(p->t->o.ctx, p->member->id);
 }
 
-/* Pongs, which say nothing but that they came, or a refusal. */
-static void peer_on_data(void *ctx, const char *p, size_t n)
+static enum refusal greet(struct peer *p, const struct message *m)
 {
-    struct peer *peer = ctx;
-    struct transport *t = peer->t;
-    size_t size;
-    struct frame f;
-    struct message m;
-    peer->heard = loop_now(t->o.loop);
-    int got = buf_add(&peer->in, p, n) ? -ENOBUFS : 0;
-    while (!got && (got = frame_parse(buf_slice(&peer->in), &f, &size)) > 0) {
-        if (f.type == FRAME_REFUSED && frame_read_message(&f, &m) == 0) {
-            t->o.handler->on_refused(t->o.ctx, peer->member->id, &m);
+    p->format = m->format ? m->format : 1;
+    return p->t->o.handler->on_greeting(p->t->o.ctx, p->member->id, m);
+}
+
+/* A listener sends nothing but PONGs. */
+static void peer_on_data(void *ctx, const char *bytes, size_t n)
+{
+    struct peer *p = ctx;
+    p->heard = loop_now(p->t->o.loop);
+    int err = buf_add(&p->in, bytes, n);
+    while (!err) {
+        struct frame f;
+        struct message m;
+        size_t size;
+        int got = frame_parse(buf_slice(&p->in), &f, &size);
+        if (got == 0)
             return;
-        }
-        buf_shift(&peer->in, size);
-        got = 0;
+        err = got < 0 || f.type != FRAME_PONG ? -EPROTO : frame_read_message(&f, &m);
+        buf_shift(&p->in, err ? 0 : size);
+        if (!err)
+            greet(p, &m);
     }
-    if (got < 0)
-        peer_down(peer, got);
+    peer_down(p, err);
 }
 
 static void peer_on_end(void *ctx, int err)
 {
     peer_down(ctx, err);
+}
+
+static void say(struct transport *t, struct conn *c, enum frame_type type, enum refusal refusal)
+{
+    struct message m = {.type = type, .format = t->o.format, .refusal = (uint8_t)refusal};
+    t->o.handler->fill_greeting(t->o.ctx, &m);
+    struct blob *b = frame_message(&m);
+    if (!b)
+        return;
+    struct chunk chunk = chunk_take(b);
+    conn_write(c, &chunk, 1);
 }
 
 static const struct conn_handler peer_handler = {.on_data = peer_on_data, .on_end = peer_on_end};
@@ -219,6 +239,7 @@ static void peer_dialled(void *ctx, int err, struct conn *c)
     p->retry_ms = TRANSPORT_RETRY_MIN_MS;
     p->heard = loop_now(p->t->o.loop);
     conn_handle(c, &peer_handler, p);
+    say(p->t, c, FRAME_PING, REFUSAL_NONE);
     log_info(log_of(p->t), "raft", "link up peer=%" PRIu64, p->member->id);
 }
 
@@ -248,6 +269,12 @@ bool transport_is_up(const struct transport *t, uint64_t to)
 {
     const struct peer *p = find_peer(t, to);
     return p && p->conn;
+}
+
+unsigned transport_format(const struct transport *t, uint64_t id)
+{
+    const struct peer *p = find_peer(t, id);
+    return p ? p->format : 0;
 }
 
 /* ---- what we hear on ---- */
@@ -312,29 +339,8 @@ static bool hello_ok(struct incoming *in, const struct frame *f, struct hello *r
     return true;
 }
 
-static void reply_pong(struct incoming *in)
-{
-    const struct message pong = {.type = FRAME_PONG};
-    struct blob *b = frame_message(&pong);
-    if (!b)
-        return;
-    struct chunk c = chunk_take(b);
-    conn_write(in->conn, &c, 1);
-}
-
 /* What became of a frame. */
 enum taken { TAKEN, TAKEN_BAD, TAKEN_OVER };
-
-static void reply_refused(struct incoming *in, const struct message *why)
-{
-    struct blob *b = frame_message(why);
-    if (b) {
-        struct chunk c = chunk_take(b);
-        conn_write(in->conn, &c, 1);
-    }
-    in->refused = true; /* closed when it falls silent: the reply must arrive first */
-    conn_shutdown(in->conn);
-}
 
 static enum taken take_hello(struct incoming *in, const struct frame *f, struct slice rest)
 {
@@ -342,11 +348,6 @@ static enum taken take_hello(struct incoming *in, const struct frame *f, struct 
     if (!hello_ok(in, f, &hello))
         return TAKEN_BAD;
     struct transport *t = in->t;
-    struct message why = {.type = FRAME_REFUSED};
-    if (!t->o.handler->judge_hello(t->o.ctx, &hello, &why)) {
-        reply_refused(in, &why);
-        return TAKEN;
-    }
     if (hello.kind == HELLO_LOG) {
         drop_older(t, hello.from);
         in->from = hello.from;
@@ -361,15 +362,25 @@ static enum taken take_hello(struct incoming *in, const struct frame *f, struct 
     return TAKEN_OVER;
 }
 
+static enum taken take_ping(struct incoming *in, const struct frame *f)
+{
+    struct message m;
+    struct peer *p = find_peer(in->t, in->from);
+    if (!p || frame_read_message(f, &m))
+        return TAKEN_BAD;
+    enum refusal refusal = greet(p, &m);
+    in->refused = refusal != REFUSAL_NONE;
+    say(in->t, in->conn, FRAME_PONG, refusal);
+    return TAKEN;
+}
+
 static enum taken take_frame(struct incoming *in, const struct frame *f, struct slice rest)
 {
-    if (in->refused)
-        return TAKEN;
     if (!in->from)
         return take_hello(in, f, rest);
     if (f->type == FRAME_PING)
-        reply_pong(in);
-    else if (!in->t->o.handler->on_frame(in->t->o.ctx, in->from, f))
+        return take_ping(in, f);
+    if (!in->refused && !in->t->o.handler->on_frame(in->t->o.ctx, in->from, f))
         return TAKEN_BAD;
     return TAKEN;
 }
@@ -402,8 +413,6 @@ static void incoming_on_data(void *ctx, const char *p, size_t n)
 {
     struct incoming *in = ctx;
     size_t used;
-    if (in->refused)
-        return;
     in->heard = loop_now(in->t->o.loop);
     if (in->in.n == 0) {
         if (take_frames(in, slice_of(p, n), &used) && used < n && buf_add(&in->in, p + used, n - used))
@@ -468,16 +477,6 @@ static bool silent(const struct transport *t, uint64_t heard)
     return loop_now(t->o.loop) - heard > TRANSPORT_SILENCE_MS * (uint64_t)NS_PER_MS;
 }
 
-static void ping(struct peer *p)
-{
-    const struct message m = {.type = FRAME_PING};
-    struct blob *b = frame_message(&m);
-    if (!b)
-        return;
-    struct chunk c = chunk_take(b);
-    conn_write(p->conn, &c, 1);
-}
-
 static void on_tick(struct loop_timer *timer)
 {
     struct transport *t = container_of(timer, struct transport, tick);
@@ -487,7 +486,7 @@ static void on_tick(struct loop_timer *timer)
         if (p->conn && silent(t, p->heard))
             peer_down(p, -ETIMEDOUT);
         else if (p->conn)
-            ping(p);
+            say(t, p->conn, FRAME_PING, REFUSAL_NONE);
     }
     list_each (it, &t->incoming) {
         struct incoming *in = container_of(it, struct incoming, link);
@@ -506,7 +505,7 @@ static void add_peers(struct transport *t)
         struct peer *p = &t->peers[t->n_peers++];
         *p = (struct peer){
             .t = t, .member = &t->o.members[i], .retry.cb = peer_dial, .retry_ms = TRANSPORT_RETRY_MIN_MS};
-        buf_init(&p->in, PEER_BUFFER_MAX);
+        buf_init(&p->in, PONG_BUFFER_MAX);
         loop_timer_start(t->o.loop, &p->retry, 0);
     }
 }

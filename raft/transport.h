@@ -8,6 +8,10 @@
  * With a TLS context every connection is mutually authenticated and the peer's certificate must speak for the member
  * that was dialled, or that says hello (guard G9); no frame is read before.
  *
+ * After hello, and then every TRANSPORT_PING_MS, the dialler says what it is (format, data directory), and hears in
+ * turn
+ * what the listener is and whether it refuses the dialler.
+ *
  * Snapshots travel on connections of their own (guard G8): transport_dial_snapshot, and on_snapshot at the other end.
  *
  * Ownership: handlers are called on the loop's thread; transport_free may not be called from inside one. */
@@ -33,15 +37,13 @@ struct transport;
 struct transport_handler {
     /* A frame of a peer; false ends the connection (it was not well formed). */
     bool (*on_frame)(void *ctx, uint64_t from, const struct frame *f);
+    /* Fills in what a greeting says of our data directory. */
+    void (*fill_greeting)(void *ctx, struct message *m);
+    /* A peer said who it is (PING; the result goes back to it, and nothing more is heard from a peer that is refused), or
+     * answered (PONG: m->refusal is its verdict on us). */
+    enum refusal (*on_greeting)(void *ctx, uint64_t from, const struct message *m);
     /* The link from a peer broke, after having been up. */
     void (*on_lost)(void *ctx, uint64_t from);
-    /* Fills in what hello says of our data directory. */
-    void (*fill_hello)(void *ctx, struct hello *h);
-    /* Judges a well-formed hello of a known member. False: it is answered with *ret_why (FRAME_REFUSED), and nothing
-     * else is read from that connection. */
-    bool (*judge_hello)(void *ctx, const struct hello *h, struct message *ret_why);
-    /* Member `from` refused our hello, for the reason told. */
-    void (*on_refused)(void *ctx, uint64_t from, const struct message *why);
     /* A peer wants to send a snapshot; c is the handler's, rest are bytes already read from it (valid in the call). */
     void (*on_snapshot)(void *ctx, uint64_t from, struct conn *c, struct slice rest);
 };
@@ -52,7 +54,8 @@ struct transport_options {
     const struct raft_member *members; /* others and ourselves; must outlive the transport */
     size_t n_members;
     const char *listen;
-    void *tls; /* struct tls_context, or NULL */
+    uint8_t format; /* newest one we know */
+    void *tls;      /* struct tls_context, or NULL */
     const struct transport_handler *handler;
     void *ctx;
 };
@@ -64,6 +67,8 @@ void transport_free(struct transport *t);
 /* Queues frames for a peer; takes over the references. Drops them when the link is down or full (false). */
 bool transport_send(struct transport *t, uint64_t to, const struct chunk *chunks, size_t n);
 bool transport_is_up(const struct transport *t, uint64_t to);
+/* The newest format a peer said it knows on the present connections; 0 while it has said nothing. */
+unsigned transport_format(const struct transport *t, uint64_t id);
 
 /* A connection to a peer for a snapshot; hello has been sent. Nothing is called after transport_dial_cancel. */
 struct transport_dial;

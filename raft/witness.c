@@ -105,24 +105,30 @@ static struct witnessed *add(struct witness *w, uint64_t id)
     return to;
 }
 
-/* Whether the directory that says h is a later state of the one we know. A mark older than those in hello cannot be
+/* Whether the directory that says m is a later state of the one we know. A mark older than those in m cannot be
  * compared; the number must do then. */
-static bool continues(const struct witnessed *known, const struct hello *h)
+static bool continues(const struct witnessed *known, const struct message *m)
 {
-    if (h->incarnation < known->incarnation || h->term < known->term)
+    uint64_t runs[FRAME_RUNS];
+    frame_get_runs(m, runs);
+    if (m->incarnation < known->incarnation || m->term < known->term)
         return false;
-    uint64_t since = h->incarnation - known->incarnation;
-    return since >= FRAME_RUNS || h->runs[since] == known->run;
+    uint64_t since = m->incarnation - known->incarnation;
+    return since >= FRAME_RUNS || runs[since] == known->run;
 }
 
-bool witness_judge(struct witness *w, const struct hello *h)
+bool witness_judge(struct witness *w, uint64_t id, const struct message *m)
 {
-    struct witnessed *known = find(w, h->from);
-    if (known && !continues(known, h))
+    struct witnessed *known = find(w, id);
+    uint64_t runs[FRAME_RUNS];
+    if (m->incarnation == 0)
+        return true;
+    if (known && !continues(known, m))
         return false;
     if (!known)
-        known = add(w, h->from);
-    const struct witnessed now = {h->from, h->incarnation, h->runs[0], h->term};
+        known = add(w, id);
+    frame_get_runs(m, runs);
+    const struct witnessed now = {id, m->incarnation, runs[0], m->term};
     w->changed = w->changed || memcmp(known, &now, sizeof(now)) != 0;
     *known = now;
     return true;

@@ -4,12 +4,11 @@
  * was
  * lost, set back to an older copy, or copied and started twice has broken them, and a majority that was counted with it
  * may be none. So every start on a directory has a number (its incarnation) and a random mark (its run), and says both
- * in hello, with the marks of the starts before, its term and its last entry (frame.h). Its peers remember the newest
- * they heard: one that comes back with a lower number, or with the same numbers and other marks, or in an older term,
- * is
- * refused, told so, and remembers that it was (meta.h). It must join as a new member.
+ * in its greetings, with the marks of the starts before, its term and its last entry (frame.h). Its peers remember the
+ * newest they heard: one that comes back with a lower number, or with the same numbers and other marks, or in an older
+ * term, is refused, told so, and remembers that it was (meta.h). It must join as a new member.
  *
- * Happy path: witness_load at the start; witness_judge for each hello; witness_save on a pool lane when something
+ * Happy path: witness_load at the start; witness_judge for each greeting; witness_save on a pool lane when something
  * changed. Failures: a lost or damaged file makes a witness that knows nothing, which is harmless: the others know.
  * Threads: the struct is the loop's; witness_save gets a copy. */
 #ifndef PINTLE_RAFT_WITNESS_H
@@ -34,8 +33,8 @@ struct witness {
 void witness_load(struct fs *fs, const char *dir, struct witness *ret);
 /* Writes dir/peers in one step. 0 or a negative errno; then the old file stands. */
 int witness_save(struct fs *fs, const char *dir, const struct witness *w);
-/* Whether the member that says h may be believed; then it is remembered. */
-bool witness_judge(struct witness *w, const struct hello *h);
+/* Whether member id, which says m, may be believed; then it is remembered. One that does not tell (format 1) may. */
+bool witness_judge(struct witness *w, uint64_t id, const struct message *m);
 /* A member acted in term. */
 void witness_term(struct witness *w, uint64_t id, uint64_t term);
 /* What is known of a member, or NULL. */

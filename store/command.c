@@ -1,13 +1,14 @@
 /* How transactions look in the log: msgpack arrays that begin with a command number.
  *   [1, time_ms, request_id, [[kind, table, key, compare, mod_revision, value, hole, type_len, attrs, ttl_ms], …]]
  *   [2, time_ms, revision]      compaction
- *   [3, time_ms]                expiry */
+ *   [3, time_ms]                expiry
+ *   [4, time_ms, format]        from now on this format is in force (since format 2; see store/format.h) */
 #include <errno.h>
 
 #include "base/hash.h"
 #include "store/internal.h"
 
-enum { CMD_TXN = 1, CMD_COMPACT = 2, CMD_EXPIRE = 3, OP_FIELDS = 10, REQUEST_ID_MAX = 64 };
+enum { CMD_TXN = 1, CMD_COMPACT = 2, CMD_EXPIRE = 3, CMD_FORMAT = 4, OP_FIELDS = 10, REQUEST_ID_MAX = 64 };
 
 static void encode_op(struct buf *out, const struct store_op *op)
 {
@@ -48,6 +49,14 @@ void store_expire_encode(struct buf *out, uint64_t time_ms)
     pack_array(out, 2);
     pack_u64(out, CMD_EXPIRE);
     pack_u64(out, time_ms);
+}
+
+void store_format_encode(struct buf *out, unsigned format, uint64_t time_ms)
+{
+    pack_array(out, 3);
+    pack_u64(out, CMD_FORMAT);
+    pack_u64(out, time_ms);
+    pack_u64(out, format);
 }
 
 static bool decode_op(const struct pack_value *v, struct store_op *op)
@@ -192,6 +201,17 @@ static void apply_expiry(struct store *s)
     }
 }
 
+/* A format that this binary does not know must not be reached: the leader asked all members before. */
+static void apply_format(struct store *s, uint64_t format, struct store_result *ret)
+{
+    if (format <= s->format)
+        return;
+    if (format > STORE_FORMAT)
+        ret->err = -EBADMSG;
+    else
+        s->format = (unsigned)format;
+}
+
 void store_apply(struct store *s, struct slice command, struct store_result *ret)
 {
     const struct pack_value *cmd = pack_read(s->reader, command, NULL);
@@ -210,6 +230,9 @@ void store_apply(struct store *s, struct slice command, struct store_result *ret
     case CMD_EXPIRE:
         apply_expiry(s);
         ret->revision = s->revision;
+        break;
+    case CMD_FORMAT:
+        apply_format(s, pack_get_u64(pack_at(cmd, 2)), ret);
         break;
     default:
         ret->err = -EBADMSG;

@@ -1,5 +1,5 @@
 /* Snapshots of the state: msgpack documents, each behind its length (32 bits little-endian).
- *   [format, revision, compacted, hash, time_ms, n_tables, n_requests]
+ *   [format in force, revision, compacted, hash, time_ms, n_tables, n_requests]
  *   per table: [name, revision, n_items, n_events], then its items and events
  *   item:  [key, attrs, value, type_len, create_revision, mod_revision, expires_ms]
  *   event: [revision, deleted, now, before]; now and before are an item, or nil when there is none, or a number when the
@@ -11,7 +11,7 @@
 #include "store/internal.h"
 
 enum {
-    FORMAT = 1,
+    HEAD_FIELDS = 7,
     ITEM_FIELDS = 7,
     IN_TREE = 1,
     IN_WINDOW = 2,
@@ -28,6 +28,7 @@ struct frozen_table {
 };
 
 struct store_frozen {
+    unsigned format;
     uint64_t revision, compacted, hash, time_ms;
     struct frozen_table *tables;
     size_t n_tables;
@@ -63,6 +64,7 @@ static void freeze_requests(const struct store *s, struct store_frozen *f)
 struct store_frozen *store_freeze(struct store *s)
 {
     struct store_frozen *f = mem_new(struct store_frozen);
+    f->format = s->format;
     f->revision = s->revision;
     f->compacted = s->compacted;
     f->hash = s->hash;
@@ -181,7 +183,7 @@ static int write_requests(struct writer *w, const struct store_frozen *f)
 int store_frozen_write(struct store_frozen *f, int (*write)(void *ctx, const void *p, size_t n), void *ctx)
 {
     struct writer w = {.write = write, .ctx = ctx, .doc = BUF_INIT(DOCUMENT_MAX)};
-    const uint64_t head[] = {FORMAT, f->revision, f->compacted, f->hash, f->time_ms, f->n_tables, f->n_requests};
+    const uint64_t head[] = {f->format, f->revision, f->compacted, f->hash, f->time_ms, f->n_tables, f->n_requests};
     pack_array(&w.doc, sizeof head / sizeof *head);
     for (size_t i = 0; i < sizeof head / sizeof *head; i++)
         pack_u64(&w.doc, head[i]);
@@ -334,11 +336,12 @@ static int read_all(struct source *r)
 {
     struct store *s = r->store;
     int rv = next_document(r);
-    if (rv || pack_get_u64(pack_at(r->value, 0)) != FORMAT)
-        return rv ? rv : -EBADMSG;
-    uint64_t head[7];
-    for (size_t i = 0; i < 7; i++)
+    uint64_t head[HEAD_FIELDS];
+    for (size_t i = 0; i < HEAD_FIELDS && !rv; i++)
         head[i] = pack_get_u64(pack_at(r->value, i));
+    if (rv || head[0] < STORE_FORMAT_OLDEST || head[0] > STORE_FORMAT)
+        return rv ? rv : -EBADMSG;
+    s->format = (unsigned)head[0];
     s->revision = head[1];
     s->compacted = head[2];
     s->hash = head[3];

@@ -29,6 +29,7 @@ struct expiry {
 struct store {
     struct map tables; /* name → struct store_table */
     uint64_t revision, compacted, hash, time_ms;
+    unsigned format; /* in force */
     size_t bytes, window_bytes, window_events;
     struct expiry *heap; /* binary heap by due_ms, then mod_revision */
     size_t heap_n, heap_cap;

@@ -13,6 +13,7 @@ struct store *store_new(void)
     map_init(&s->requests, 0);
     s->request_ring = mem_zalloc(STORE_REQUESTS_MAX * sizeof *s->request_ring);
     s->reader = pack_reader_new();
+    s->format = STORE_FORMAT_OLDEST;
     return s;
 }
 
@@ -39,6 +40,7 @@ void store_reset(struct store *s)
     s->request_next = 0;
     s->revision = s->compacted = s->hash = s->time_ms = 0;
     s->bytes = s->window_bytes = s->window_events = 0;
+    s->format = STORE_FORMAT_OLDEST;
 }
 
 void store_free(struct store *s)
@@ -77,6 +79,11 @@ uint64_t store_hash(const struct store *s)
 uint64_t store_time_ms(const struct store *s)
 {
     return s->time_ms;
+}
+
+unsigned store_format(const struct store *s)
+{
+    return s->format;
 }
 
 size_t store_bytes(const struct store *s)

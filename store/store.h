@@ -25,6 +25,7 @@
 #include "base/blob.h"
 #include "base/buf.h"
 #include "base/list.h"
+#include "store/format.h"
 #include "store/item.h"
 #include "store/tree.h"
 
@@ -83,6 +84,8 @@ struct store_result {
 void store_txn_encode(struct buf *out, const struct store_txn *txn);
 void store_compact_encode(struct buf *out, uint64_t revision, uint64_t time_ms);
 void store_expire_encode(struct buf *out, uint64_t time_ms);
+/* Raises the format in force; only once every member knows it. */
+void store_format_encode(struct buf *out, unsigned format, uint64_t time_ms);
 
 /* ---- state ---- */
 
@@ -96,6 +99,8 @@ uint64_t store_compacted(const struct store *s);
 uint64_t store_hash(const struct store *s);
 /* Cluster time: the latest a command carried. */
 uint64_t store_time_ms(const struct store *s);
+/* The format in force (store/format.h). */
+unsigned store_format(const struct store *s);
 /* Whether something has expired by time_ms and should be proposed for removal. */
 bool store_expiry_due(const struct store *s, uint64_t time_ms);
 /* Bytes of values and keys in tables, and held only by the event window. */

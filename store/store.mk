@@ -1,5 +1,6 @@
 libpintle_a_SOURCES += \
   store/command.c \
+  store/format.h \
   store/frozen.c \
   store/internal.h \
   store/item.c store/item.h \

@@ -6,6 +6,7 @@ pintle_SOURCES = \
   src/cli/cert.c \
   src/cli/commands.h \
   src/cli/options.c src/cli/options.h \
+  src/cli/remote.c src/cli/remote.h \
   src/cli/server.c \
   src/cli/status.c \
   src/cli/version.c

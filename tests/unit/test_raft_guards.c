@@ -218,13 +218,7 @@ static void settle(struct stage *s, unsigned ms)
 
 static void connect_puppet(struct puppet *p, uint64_t cluster_id)
 {
-    /* A puppet's directory is always new enough. */
-    const struct hello h = {.kind = HELLO_LOG,
-                            .cluster_id = cluster_id,
-                            .from = p->id,
-                            .to = 1,
-                            .term = UINT32_MAX,
-                            .last_index = UINT32_MAX};
+    const struct hello h = {HELLO_LOG, cluster_id, p->id, 1};
     p->out = NULL;
     loop_connect(p->l, "n1:7443", on_connect, p);
     sim_run_ms(p->s->w, 10);
@@ -556,8 +550,7 @@ static void test_g8_bad_snapshot_streams(void **state)
         struct puppet p = {.s = &s, .id = 2, .l = s.puppets[0].l};
         loop_connect(p.l, "n1:7443", on_connect, &p);
         settle(&s, 10);
-        const struct hello h = {
-            .kind = HELLO_SNAPSHOT, .cluster_id = 77, .from = 2, .to = 1, .term = UINT32_MAX, .last_index = UINT32_MAX};
+        const struct hello h = {HELLO_SNAPSHOT, 77, 2, 1};
         const struct message head = {.type = FRAME_SNAP_HEAD, .term = 5, .index = 100};
         const struct message end = {.type = FRAME_SNAP_END};
         write_blob(&p, frame_hello(&h));
@@ -595,18 +588,13 @@ static void test_g9_strangers(void **state)
     write_blob(&s.puppets[0], blob_copy(slice_of(huge, sizeof(huge))));
     settle(&s, 20);
     assert_int_equal(s.puppets[0].ended, 1);
-    static const uint64_t to[][3] = {{78, 2, 1}, {77, 9, 1}, {77, 2, 3}, {77, 1, 1}};
+    const struct hello bad[] = {
+        {HELLO_LOG, 78, 2, 1}, {HELLO_LOG, 77, 9, 1}, {HELLO_LOG, 77, 2, 3}, {HELLO_LOG, 77, 1, 1}};
     for (size_t i = 0; i < 4; i++) {
         struct puppet p = {.s = &s, .l = s.puppets[0].l};
         loop_connect(p.l, "n1:7443", on_connect, &p);
         settle(&s, 10);
-        const struct hello bad = {.kind = HELLO_LOG,
-                                  .cluster_id = to[i][0],
-                                  .from = to[i][1],
-                                  .to = to[i][2],
-                                  .term = UINT32_MAX,
-                                  .last_index = UINT32_MAX};
-        write_blob(&p, frame_hello(&bad));
+        write_blob(&p, frame_hello(&bad[i]));
         settle(&s, 20);
         assert_int_equal(p.ended, 1);
         stream_close(p.out);
