@@ -58,7 +58,10 @@ static int fit_log_to_snapshot(struct raft_node *n, char why[256])
     if (index == 0) {
         if (n->log.n == 0 || n->log.first == 1)
             return 0;
-        snprintf(why, 256, "the log in %.150s begins at %" PRIu64 " and there is no snapshot", n->dir, n->log.first);
+        snprintf(why, 256,
+                 "the log in %.100s begins at %" PRIu64
+                 " and the snapshot before it is gone: wipe the directory and join under a new member id",
+                 n->dir, n->log.first);
         return -EBADMSG;
     }
     uint64_t term = entries_term(&n->log, index);
@@ -87,8 +90,10 @@ static int restore_snapshot(struct raft_node *n, uint64_t index, char why[256])
             err = n->machine.restore(n->ctx, index, &reader->source);
         snap_close(reader);
     }
-    if (err && !why[0])
-        snprintf(why, 256, "cannot read %.150s (%s): restore this replica from its peers", path, strerror(-err));
+    if (err == -EBADMSG && !why[0])
+        snprintf(why, 256, "%.150s is damaged: wipe the directory and join under a new member id", path);
+    else if (err && !why[0])
+        snprintf(why, 256, "cannot read %.150s: %s", path, strerror(-err));
     n->snap_index = n->applied = index;
     n->snap_term = n->snap_info.term;
     return err;

@@ -278,7 +278,14 @@ static void test_damaged_header(void **state)
     world_done(&x);
 }
 
-/* The last write may be torn anywhere, first sectors or last: it is cut off, and what follows is written elsewhere. */
+/* As if the machine had died before the mark reached the disk. */
+static void forget_mark(struct world *x)
+{
+    assert_int_equal(fs_unlink(x->fs, "/d/mark"), 0);
+}
+
+/* The last write may be torn anywhere, first sectors or last: it is cut off, and what follows is written elsewhere. But
+ * when the mark says that it was synced, it was not torn. */
 static void test_torn_tail(void **state)
 {
     (void)state;
@@ -296,6 +303,9 @@ static void test_torn_tail(void **state)
             continue;
         }
         damage(&x, 1, SEGMENT_HEADER + off);
+        assert_int_equal(world_open(&x), -EBADMSG);
+        assert_non_null(strstr(x.why, "/d/wal-0000000000000001 is damaged at byte"));
+        forget_mark(&x);
         assert_int_equal(world_open(&x), 0);
         uint64_t last = entries_last(&x.log);
         assert_int_equal(last, off / RECORD_100);
@@ -322,6 +332,39 @@ static void test_missing_segment(void **state)
     assert_int_equal(fs_unlink(x.fs, segment_path(&x, path, 2)), 0);
     assert_int_equal(world_open(&x), -EBADMSG);
     assert_non_null(strstr(x.why, "missing"));
+    world_done(&x);
+}
+
+static void test_missing_last_segment(void **state)
+{
+    (void)state;
+    struct world x;
+    char path[64];
+    world_init(&x, 1);
+    assert_int_equal(world_open(&x), 0);
+    write_batches(&x, 1, 400);
+    world_close(&x);
+    for (uint64_t sequence = (uint64_t)segments(&x); sequence > 0; sequence--) {
+        assert_int_equal(fs_unlink(x.fs, segment_path(&x, path, sequence)), 0);
+        assert_int_equal(world_open(&x), -EBADMSG);
+        assert_non_null(strstr(x.why, "is missing after segment"));
+    }
+    world_done(&x);
+}
+
+/* A log that was dropped for a snapshot is not missed. */
+static void test_mark_after_reset(void **state)
+{
+    (void)state;
+    struct world x;
+    world_init(&x, 1);
+    assert_int_equal(world_open(&x), 0);
+    write_batches(&x, 1, 40);
+    x.op.reset = true;
+    assert_int_equal(run(&x), 0);
+    world_close(&x);
+    assert_int_equal(world_open(&x), 0);
+    assert_int_equal(x.log.n, 0);
     world_done(&x);
 }
 
@@ -620,6 +663,8 @@ int main(void)
         cmocka_unit_test(test_damaged_header),
         cmocka_unit_test(test_torn_tail),
         cmocka_unit_test(test_missing_segment),
+        cmocka_unit_test(test_missing_last_segment),
+        cmocka_unit_test(test_mark_after_reset),
         cmocka_unit_test(test_another_cluster),
         cmocka_unit_test(test_crashes),
         cmocka_unit_test(test_prepare),
