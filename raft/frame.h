@@ -26,6 +26,7 @@ enum frame_type {
     FRAME_SNAP_HEAD, /* on a snapshot connection: what comes */
     FRAME_SNAP_DATA, /* bytes of the file */
     FRAME_SNAP_END,
+    FRAME_INFO, /* since format 2: where the dialler can be reached, and what its owner wants known */
     FRAME_TYPES,
 };
 
@@ -95,6 +96,7 @@ enum refusal {
     REFUSAL_NONE,
     REFUSAL_OUTDATED, /* its data directory is older than what it told us before, or another one */
     REFUSAL_REMOVED,  /* it is no member any more */
+    REFUSAL_STRANGER, /* it is no member we know of, and not welcome as a guest: perhaps later */
 };
 
 struct append {
@@ -121,7 +123,11 @@ struct blob *frame_message(const struct message *m);
 /* The head of a SNAP_DATA frame for n bytes that follow. */
 void frame_data_head(char out[FRAME_HEAD], size_t n);
 
+/* INFO: the sender's peer address (< RAFT_ADDR_MAX bytes) and info (≤ RAFT_INFO_MAX bytes). */
+struct blob *frame_info(struct slice address, struct slice info);
+
 /* 0 or -EPROTO. */
+int frame_read_info(struct slice payload, struct slice *ret_address, struct slice *ret_info);
 int frame_read_hello(struct slice payload, struct hello *ret);
 int frame_read_message(const struct frame *f, struct message *ret);
 

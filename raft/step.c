@@ -461,12 +461,13 @@ bool node_on_frame(void *ctx, uint64_t from, const struct frame *f)
 {
     struct raft_node *n = ctx;
     struct message m;
-    const struct raft_member *member = node_member(n, from);
-    if (n->failed || n->closing || !member)
+    if (n->failed || n->closing)
         return true;
+    struct raft_member member = {.id = from};
+    snprintf(member.address, sizeof(member.address), "%s", transport_address(n->transport, from));
     if (f->type == FRAME_APPEND)
-        return on_append(n, member, f);
-    return frame_read_message(f, &m) == 0 && on_message(n, member, &m);
+        return on_append(n, &member, f);
+    return frame_read_message(f, &m) == 0 && on_message(n, &member, &m);
 }
 
 /* A broken link to the leader is a much earlier sign of its death than the election timer: forget it, so that we also

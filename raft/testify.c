@@ -24,7 +24,7 @@ static bool lost_entries(struct raft_node *n, uint64_t from, const struct messag
            m->term <= raft_current_term(&n->core) && raft_match_index(&n->core, from, &match) == 0 && m->index < match;
 }
 
-static enum refusal judge(struct raft_node *n, uint64_t from, const struct message *m)
+enum refusal node_judge(struct raft_node *n, uint64_t from, const struct message *m)
 {
     if (!lost_entries(n, from, m) && witness_judge(&n->witness, from, m)) {
         if (n->witness.changed)
@@ -39,7 +39,7 @@ static enum refusal judge(struct raft_node *n, uint64_t from, const struct messa
     return REFUSAL_OUTDATED;
 }
 
-static void refused(struct raft_node *n, uint64_t by)
+void node_outdated(struct raft_node *n, uint64_t by)
 {
     char reason[256];
     snprintf(reason, sizeof(reason),
@@ -50,18 +50,6 @@ static void refused(struct raft_node *n, uint64_t by)
     if (err)
         log_error(loop_log(n->l), "raft", "cannot mark the data directory as refused error=\"%s\"", strerror(-err));
     node_fail(n, -ESTALE, reason);
-}
-
-enum refusal node_on_greeting(void *ctx, uint64_t from, const struct message *m)
-{
-    struct raft_node *n = ctx;
-    if (n->failed || n->closing)
-        return REFUSAL_NONE;
-    if (m->type == FRAME_PING)
-        return judge(n, from, m);
-    if (m->refusal == REFUSAL_OUTDATED)
-        refused(n, from);
-    return REFUSAL_NONE;
 }
 
 /* ---- the file ---- */

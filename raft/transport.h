@@ -14,6 +14,8 @@
  *
  * Snapshots travel on connections of their own (guard G8): transport_dial_snapshot, and on_snapshot at the other end.
  *
+ * Identity is the id: a peer that says it is reached elsewhere than its membership entry says is dialled there too.
+ *
  * Ownership: handlers are called on the loop's thread; transport_free may not be called from inside one. */
 #ifndef PINTLE_RAFT_TRANSPORT_H
 #define PINTLE_RAFT_TRANSPORT_H
@@ -25,6 +27,7 @@
 enum {
     TRANSPORT_QUEUE_MAX = 32 << 20,                /* bytes queued to one peer; more is dropped, as a network would */
     TRANSPORT_INCOMING_MAX = 4 * RAFT_MEMBERS_MAX, /* accepted connections */
+    TRANSPORT_PEERS_MAX = 2 * RAFT_MEMBERS_MAX,    /* members and guests */
     TRANSPORT_RETRY_MIN_MS = 50,
     TRANSPORT_RETRY_MAX_MS = 1000,
     TRANSPORT_CONNECT_MS = 1000, /* to dial and shake hands */
@@ -44,6 +47,9 @@ struct transport_handler {
     enum refusal (*on_greeting)(void *ctx, uint64_t from, const struct message *m);
     /* The link from a peer broke, after having been up. */
     void (*on_lost)(void *ctx, uint64_t from);
+    /* A replica that is no member we know of, but has the cluster's certificate for its id, dials: REFUSAL_NONE takes it as a
+     * guest. A replica that was away while the membership changed hears of it from a leader it does not know. */
+    enum refusal (*on_stranger)(void *ctx, uint64_t id);
     /* A peer wants to send a snapshot; c is the handler's, rest are bytes already read from it (valid in the call). */
     void (*on_snapshot)(void *ctx, uint64_t from, struct conn *c, struct slice rest);
 };
@@ -51,11 +57,12 @@ struct transport_handler {
 struct transport_options {
     struct loop *loop;
     uint64_t cluster_id, id;
-    const struct raft_member *members; /* others and ourselves; must outlive the transport */
+    const struct raft_member *members; /* others and ourselves, to begin with; copied */
     size_t n_members;
-    const char *listen;
-    uint8_t format; /* newest one we know */
-    void *tls;      /* struct tls_context, or NULL */
+    const char *listen, *address; /* address: how others reach us */
+    struct slice info;            /* must outlive the transport */
+    uint8_t format;               /* newest one we know */
+    void *tls;                    /* struct tls_context, or NULL */
     const struct transport_handler *handler;
     void *ctx;
 };
@@ -67,6 +74,12 @@ void transport_free(struct transport *t);
 /* Queues frames for a peer; takes over the references. Drops them when the link is down or full (false). */
 bool transport_send(struct transport *t, uint64_t to, const struct chunk *chunks, size_t n);
 bool transport_is_up(const struct transport *t, uint64_t to);
+/* Others and ourselves, from now on. Links to those that are gone end. Not from inside a handler. */
+void transport_set_members(struct transport *t, const struct raft_member *members, size_t n);
+/* Where id is reached, as the members say, or as it told itself when it is a guest; "" when unknown. */
+const char *transport_address(const struct transport *t, uint64_t id);
+/* What a peer told of itself: its address ("" when nothing) and info. */
+const char *transport_told(const struct transport *t, uint64_t id, struct slice *ret_info);
 /* The newest format a peer said it knows on the present connections; 0 while it has said nothing. */
 unsigned transport_format(const struct transport *t, uint64_t id);
 
