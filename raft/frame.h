@@ -69,7 +69,27 @@ struct message {
     uint8_t format;       /* newest format the sender knows; 0 = 1 */
     uint8_t refusal;      /* PONG: enum refusal */
     uint64_t incarnation; /* how often the sender's data directory was opened; 0 = not told */
+    /* and of the data directory, for witness.h: term and index (its last entry), and the marks of its newest starts, the
+     * present one first: seq, id, rejected, index_term (frame_put_runs) */
 };
+
+enum { FRAME_RUNS = 4 };
+
+/* The marks in a greeting, in the order newest first. */
+static inline void frame_put_runs(struct message *m, const uint64_t runs[FRAME_RUNS])
+{
+    m->seq = runs[0];
+    m->id = runs[1];
+    m->rejected = runs[2];
+    m->index_term = runs[3];
+}
+static inline void frame_get_runs(const struct message *m, uint64_t ret[FRAME_RUNS])
+{
+    ret[0] = m->seq;
+    ret[1] = m->id;
+    ret[2] = m->rejected;
+    ret[3] = m->index_term;
+}
 
 /* Why a listener will not hear a dialler. */
 enum refusal {

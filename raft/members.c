@@ -73,7 +73,13 @@ void node_follow_members(struct raft_node *n)
 enum refusal node_on_greeting(void *ctx, uint64_t from, const struct message *m)
 {
     struct raft_node *n = ctx;
-    if (m->type == FRAME_PONG && m->refusal == REFUSAL_REMOVED && !n->failed) {
+    if (n->failed || n->closing)
+        return REFUSAL_NONE;
+    if (m->type == FRAME_PING)
+        return node_judge(n, from, m);
+    if (m->refusal == REFUSAL_OUTDATED)
+        node_outdated(n, from);
+    if (m->refusal == REFUSAL_REMOVED) {
         log_error(loop_log(n->l), "raft", "removed from the cluster, says peer=%" PRIu64, from);
         node_fail(n, -ESTALE,
                   "this replica was removed from the cluster: wipe its data directory to join again as a "

@@ -176,6 +176,7 @@ static int start_core(struct raft_node *n)
 
 static const struct transport_handler transport_handler = {
     .on_frame = node_on_frame,
+    .fill_greeting = node_fill_greeting,
     .on_greeting = node_on_greeting,
     .on_stranger = node_on_stranger,
     .on_lost = node_on_lost,

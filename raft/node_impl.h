@@ -6,6 +6,7 @@
  *   members.c  membership and greetings
  *   read.c     linearizable reads
  *   compact.c  taking snapshots
+ *   testify.c  telling peers of our data directory, and judging theirs
  *   send.c     streaming a snapshot to a peer
  *   receive.c  streaming one from a peer, and installing it
  *
@@ -22,6 +23,7 @@
 #include "raft/node.h"
 #include "raft/snapshot.h"
 #include "raft/transport.h"
+#include "raft/witness.h"
 
 enum {
     NODE_SUBMIT_ENTRIES = 4096,     /* entries of one submit */
@@ -68,6 +70,13 @@ struct preparing {
     int err;
 };
 
+struct testifying {
+    struct node_work w;
+    bool busy;
+    struct witness copy;
+    int err;
+};
+
 struct node_metrics {
     struct metric *is_leader, *term, *commit, *applied, *pending, *fsync, *syncs, *entries_synced;
 };
@@ -108,6 +117,8 @@ struct raft_node {
     bool no_space;
     uint64_t wal_bytes;
 
+    struct witness witness;
+    struct testifying testifying;
     struct transport *transport;
     struct loop_timer timer; /* the core's */
     struct loop_timer wake;  /* makes a turn happen */
@@ -200,6 +211,14 @@ void node_drop_proposals(struct raft_node *n);
 void node_fail_proposal(struct raft_node *n, struct raft_proposal *p, int err);
 void node_finish_failed(struct raft_node *n);
 void node_prepare_segments(struct raft_node *n);
+
+/* testify.c */
+void node_fill_greeting(void *ctx, struct message *m);
+/* What a peer's PING says of its data directory. */
+enum refusal node_judge(struct raft_node *n, uint64_t from, const struct message *m);
+/* A peer found ours outdated: the end. */
+void node_outdated(struct raft_node *n, uint64_t by);
+void node_testify_turn(struct raft_node *n);
 
 /* read.c */
 void node_reads_init(struct raft_node *n);

@@ -14,6 +14,8 @@ libpintle_a_SOURCES += \
   raft/send.c \
   raft/snapshot.c raft/snapshot.h \
   raft/step.c \
+  raft/testify.c \
   raft/transport.c raft/transport.h \
   raft/turn.c \
-  raft/wire.h
+  raft/wire.h \
+  raft/witness.c raft/witness.h

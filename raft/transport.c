@@ -244,8 +244,8 @@ static void peer_on_end(void *ctx, int err)
 
 static void say(struct transport *t, struct conn *c, enum frame_type type, enum refusal refusal)
 {
-    const struct message m = {
-        .type = type, .format = t->o.format, .refusal = (uint8_t)refusal, .incarnation = t->o.incarnation};
+    struct message m = {.type = type, .format = t->o.format, .refusal = (uint8_t)refusal};
+    t->o.handler->fill_greeting(t->o.ctx, &m);
     struct blob *b = frame_message(&m);
     if (!b)
         return;

@@ -8,9 +8,9 @@
  * With a TLS context every connection is mutually authenticated and the peer's certificate must speak for the member
  * that was dialled, or that says hello (guard G9); no frame is read before.
  *
- * After hello, and then every TRANSPORT_PING_MS, the dialler says what it is (format, incarnation), and hears in turn
- * what
- * the listener is and whether it refuses the dialler.
+ * After hello, and then every TRANSPORT_PING_MS, the dialler says what it is (format, data directory), and hears in
+ * turn
+ * what the listener is and whether it refuses the dialler.
  *
  * Snapshots travel on connections of their own (guard G8): transport_dial_snapshot, and on_snapshot at the other end.
  *
@@ -40,6 +40,8 @@ struct transport;
 struct transport_handler {
     /* A frame of a peer; false ends the connection (it was not well formed). */
     bool (*on_frame)(void *ctx, uint64_t from, const struct frame *f);
+    /* Fills in what a greeting says of our data directory. */
+    void (*fill_greeting)(void *ctx, struct message *m);
     /* A peer said who it is (PING; the result goes back to it, and nothing more is heard from a peer that is refused), or
      * answered (PONG: m->refusal is its verdict on us). */
     enum refusal (*on_greeting)(void *ctx, uint64_t from, const struct message *m);
@@ -60,7 +62,6 @@ struct transport_options {
     const char *listen, *address; /* address: how others reach us */
     struct slice info;            /* must outlive the transport */
     uint8_t format;               /* newest one we know */
-    uint64_t incarnation;         /* of our data directory */
     void *tls;                    /* struct tls_context, or NULL */
     const struct transport_handler *handler;
     void *ctx;

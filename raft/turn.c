@@ -491,6 +491,7 @@ void node_turn(struct loop_hook *h)
     node_reads_turn(n);
     node_snapshot_turn(n);
     node_check_transfer(n);
+    node_testify_turn(n);
     set_timer(n);
     update_metrics(n);
 }

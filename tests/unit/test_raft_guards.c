@@ -379,7 +379,7 @@ static void test_g4_snapshot_waits_for_the_disk(void **state)
     assert_int_equal(s.n->core.last_stored, 1);
     assert_int_equal(s.snapshots, 0);
     sim_disk(s.w, s.l, 100, 1000);
-    settle(&s, 700);
+    settle(&s, 1700); /* the new term went to the disk first, in two syncs */
     assert_int_equal(s.n->core.last_stored, 9);
     assert_int_equal(s.snapshots, 1);
     assert_int_equal(s.n->snap_index, 9);
