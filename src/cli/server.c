@@ -212,7 +212,7 @@ static void on_signal(void *ctx, int signo)
     s->stopping = true;
     log_info(loop_log(s->loop), "server", "stopping signal=%d", signo);
     if (replica_is_leader(s->replica))
-        raft_node_transfer(replica_raft(s->replica), TRANSFER_MS, on_transferred, s);
+        raft_node_transfer(replica_raft(s->replica), 0, TRANSFER_MS, on_transferred, s);
     else
         on_transferred(s, 0);
 }
