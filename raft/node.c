@@ -114,6 +114,10 @@ static void init_metrics(struct raft_node *n)
         metrics_one(m, METRIC_GAUGE, "pintle_raft_proposals_pending", "Proposals appended and not yet applied.");
     n->metrics.fsync = metrics_one(m, METRIC_HISTOGRAM, "pintle_raft_fsync_seconds",
                                    "Time from handing entries to the log lane until they were on disk.");
+    n->m_fenced = metrics_one(m, METRIC_GAUGE, "pintle_state_fenced",
+                              "1 while the state here is known to be wrong and is replaced by a peer's.");
+    n->m_disagree = metrics_one(m, METRIC_COUNTER, "pintle_state_disagreements_total",
+                                "Checks at which another replica's state was not the same as here.");
     n->metrics.syncs = metrics_one(m, METRIC_COUNTER, "pintle_raft_syncs_total", "Log writes with one sync each.");
     n->metrics.entries_synced =
         metrics_one(m, METRIC_COUNTER, "pintle_raft_entries_synced_total", "Entries written by those.");
@@ -367,6 +371,8 @@ void raft_node_free(struct raft_node *n)
     node_sends_close(n);
     node_receive_close(n);
     node_snapshot_cancel(n);
+    node_resync_free(n);
+    node_verify_free(n);
     transport_free(n->transport);
     n->transport = NULL;
     end_all(n);

@@ -261,6 +261,7 @@ int raft_node_open(struct loop *l, const struct raft_options *o, const struct ra
         node_destroy(n);
         return err;
     }
+    node_resync_recover(n);
     *ret = n;
     return 0;
 }

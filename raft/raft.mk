@@ -9,6 +9,7 @@ libpintle_a_SOURCES += \
   raft/open.c \
   raft/read.c \
   raft/receive.c \
+  raft/resync.c \
   raft/secure.c raft/secure.h \
   raft/segment.c raft/segment.h \
   raft/send.c \
@@ -17,5 +18,6 @@ libpintle_a_SOURCES += \
   raft/testify.c \
   raft/transport.c raft/transport.h \
   raft/turn.c \
+  raft/verify.c \
   raft/wire.h \
   raft/witness.c raft/witness.h

@@ -450,6 +450,12 @@ static bool on_message(struct raft_node *n, const struct raft_member *from, cons
             return true; /* the core asserts that no candidate installs a snapshot */
         fill_timeout_now(&out, m);
         break;
+    case FRAME_DIGEST:
+        node_on_digest(n, from->id, m);
+        return true;
+    case FRAME_RESYNC:
+        node_on_resync(n, from->id, m);
+        return true;
     default:
         return node_on_read_frame(n, from->id, m);
     }

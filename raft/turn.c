@@ -228,7 +228,7 @@ static void apply_committed(struct raft_node *n)
     struct list done;
     list_init(&done);
     uint64_t from = n->applied;
-    for (int i = 0; n->applied < raft_commit_index(&n->core) && !n->installing && !n->failed; i++) {
+    for (int i = 0; n->applied < raft_commit_index(&n->core) && !n->installing && !n->failed && !n->resync; i++) {
         const struct entry *entry = entries_get(&n->log, n->applied + 1);
         if (!entry || i == NODE_APPLY_BATCH) {
             if (entry)
@@ -258,7 +258,8 @@ static uint64_t known_leader(struct raft_node *n, bool leading)
 
 static void tell_role(struct raft_node *n)
 {
-    bool leading = raft_state(&n->core) == RAFT_LEADER && n->own_index && n->applied >= n->own_index && !n->failed;
+    bool leading =
+        raft_state(&n->core) == RAFT_LEADER && n->own_index && n->applied >= n->own_index && !n->failed && !n->resync;
     uint64_t term = raft_current_term(&n->core), leader = n->failed ? 0 : known_leader(n, leading);
     if (leading == n->told_leader && leader == n->told_leader_id && (term == n->told_term || !leading))
         return;
@@ -482,6 +483,7 @@ void node_turn(struct loop_hook *h)
     node_follow_members(n);
     node_finish_failed(n);
     tell_role(n);
+    node_resync_turn(n);
     if (raft_state(&n->core) == RAFT_LEADER && n->own_index == 0)
         submit_barrier(n);
     node_submit_change(n);

@@ -23,7 +23,7 @@ enum {
 };
 
 struct frozen_table {
-    struct slice name; /* the table's: tables live as long as the store */
+    struct slice name; /* a copy: a snapshot may be written while the store is freed */
     struct tree_node *root;
     uint64_t revision, compacted; /* compacted: what counts for this table */
     struct event_block **blocks;  /* references, oldest first */
@@ -48,7 +48,7 @@ static const struct store_event *frozen_event(const struct frozen_table *t, uint
 
 static void freeze_table(const struct store *s, const struct store_table *t, struct frozen_table *f)
 {
-    *f = (struct frozen_table){.name = t->name,
+    *f = (struct frozen_table){.name = slice_of(mem_strndup(t->name.p, t->name.n), t->name.n),
                                .root = tree_ref(t->root),
                                .revision = t->revision,
                                .compacted = table_compacted(s, t),
@@ -101,8 +101,10 @@ bool store_frozen_free_some(struct store_frozen *f, size_t n)
         tree_unref_later(t->root, &f->pile);
         t->root = NULL;
         free_blocks(t, &n);
-        if (!t->n_blocks)
-            f->n_tables--;
+        if (t->n_blocks)
+            continue;
+        mem_free((char *)t->name.p);
+        f->n_tables--;
     }
     if (f->n_tables || f->pile)
         return false;
