@@ -30,6 +30,7 @@ struct members {
     struct replica *replica;
     struct members_options o;
     struct raft_member hints[RAFT_MEMBERS_MAX];
+    char api[RAFT_ADDR_MAX];
     struct store_table *table;
     struct loop_timer timer;
     struct list ops;       /* asked for, in order; the first one is at work */
@@ -662,7 +663,7 @@ static void find_api(const struct members *m, size_t i, struct record *ret)
 {
     uint64_t id = m->status.members[i].member.id;
     read_record(m, id, ret);
-    if (id == m->status.id && m->o.api)
+    if (id == m->status.id && m->o.api[0])
         snprintf(ret->api, sizeof ret->api, "%s", m->o.api);
     else if (m->status.members[i].info_n)
         parse_info(slice_of(m->status.members[i].info, m->status.members[i].info_n), ret);
@@ -706,6 +707,8 @@ struct members *members_new(struct loop *l, const struct members_options *o)
     m->loop = l;
     m->replica = o->replica;
     m->o = *o;
+    snprintf(m->api, sizeof m->api, "%s", o->api ? o->api : "");
+    m->o.api = m->api;
     m->o.voters_max = odd_at_most(o->voters_max ? o->voters_max : MEMBERS_VOTERS_MAX);
     m->o.replace_ms = o->replace_ms ? o->replace_ms : MEMBERS_REPLACE_MS;
     m->o.join_ms = o->join_ms ? o->join_ms : MEMBERS_JOIN_MS;

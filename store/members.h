@@ -38,7 +38,7 @@ struct members;
 
 struct members_options {
     struct replica *replica;
-    const char *api;     /* where our API is reached; may be NULL (a witness has none) */
+    const char *api;     /* where our API is reached; may be NULL (a witness has none); copied */
     bool witness;        /* as said in raft_options.info (members_info) */
     unsigned voters_max; /* 0 = MEMBERS_VOTERS_MAX; odd */
     uint64_t replace_ms; /* 0 = MEMBERS_REPLACE_MS */
