@@ -13,4 +13,5 @@ void __wrap_raft_node_read(struct raft_node *n, struct raft_read *r)
 }
 
 static const char *const anomalies[] = {"stale-read", NULL};
-const struct broken_build broken_build = {"stale reads on", "register", "all", anomalies, 20};
+const struct broken_build broken_build = {
+    .what = "stale reads on", .workload = "register", .faults = "all", .anomalies = anomalies, .seeds = 20};

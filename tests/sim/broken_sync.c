@@ -13,4 +13,9 @@ int __wrap_file_sync(struct file *f)
 }
 
 static const char *const anomalies[] = {"lost", "stale", NULL};
-const struct broken_build broken_build = {"fsync off", "set", "crash", anomalies, 40, true};
+const struct broken_build broken_build = {.what = "fsync off",
+                                          .workload = "set",
+                                          .faults = "crash",
+                                          .anomalies = anomalies,
+                                          .seeds = 40,
+                                          .ordered_disks = true};
