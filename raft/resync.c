@@ -73,7 +73,8 @@ static struct resync *new_resync(struct raft_node *n, const char *why)
 static bool alone(const struct raft_node *n)
 {
     for (size_t i = 0; i < n->n_members; i++)
-        if (n->members[i].id != n->o.id && n->members[i].role != MEMBER_SPARE)
+        if (n->members[i].id != n->o.id && n->members[i].role != MEMBER_SPARE &&
+            !(n->transport && transport_is_stateless(n->transport, n->members[i].id)))
             return false;
     return true;
 }
@@ -167,7 +168,8 @@ static bool can_ask(const struct raft_node *n, uint64_t id)
 {
     const struct raft_member *m = node_member(n, id);
     return m && id != n->o.id && m->role != MEMBER_SPARE && transport_is_up(n->transport, id) &&
-           transport_format(n->transport, id) >= 2 && node_verify_vouched(n, id);
+           !transport_is_stateless(n->transport, id) && transport_format(n->transport, id) >= 2 &&
+           node_verify_vouched(n, id);
 }
 
 /* The member behind the one asked so far that can be asked, or 0. */

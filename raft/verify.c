@@ -72,14 +72,16 @@ static struct digest *place(struct raft_node *n, uint64_t index)
 static void tell(struct raft_node *n, uint64_t to, const struct digest *d, bool answer)
 {
     const struct message m = {.type = FRAME_DIGEST, .index = d->index, .seq = d->own, .granted = answer};
-    if (n->transport && to != n->o.id && transport_format(n->transport, to) >= 2)
+    if (n->transport && to != n->o.id && transport_format(n->transport, to) >= 2 &&
+        !transport_is_stateless(n->transport, to))
         node_send_message(n, to, &m);
 }
 
+/* Witnesses have no state to speak of. */
 static bool is_voter(const struct raft_node *n, uint64_t id)
 {
     const struct raft_member *m = node_member(n, id);
-    return m && m->role == MEMBER_VOTER;
+    return m && m->role == MEMBER_VOTER && !(n->transport && transport_is_stateless(n->transport, id));
 }
 
 /* How many voters reported this digest. */
@@ -106,7 +108,7 @@ static unsigned count_voters(const struct raft_node *n)
 {
     unsigned voters = 0;
     for (size_t i = 0; i < n->n_members; i++)
-        voters += n->members[i].role == MEMBER_VOTER;
+        voters += is_voter(n, n->members[i].id);
     return voters;
 }
 

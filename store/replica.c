@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "base/timefmt.h"
+#include "store/members.h"
 
 struct replica {
     struct loop *loop;
@@ -61,11 +62,19 @@ static void apply(void *ctx, uint64_t index, struct slice command, struct raft_p
     }
 }
 
+/* While the node is being opened there is nobody to refuse yet; applied is called again later. */
+static void require_format(struct replica *r)
+{
+    if (r->raft)
+        raft_node_require_format(r->raft, store_format(r->store));
+}
+
 static void applied(void *ctx, uint64_t index)
 {
     struct replica *r = ctx;
     (void)index;
     store_notify(r->store);
+    require_format(r);
 }
 
 static void *snapshot_take(void *ctx)
@@ -136,9 +145,17 @@ static int restore(void *ctx, uint64_t index, struct raft_source *source)
     struct replica *r = ctx;
     (void)index;
     int rv = store_restore(r->store, source_read, source);
-    if (!rv)
-        store_notify(r->store);
-    return rv;
+    if (rv)
+        return rv;
+    store_notify(r->store);
+    require_format(r);
+    return 0;
+}
+
+static bool removed(void *ctx, uint64_t id)
+{
+    const struct replica *r = ctx;
+    return members_was_removed(r->store, id);
 }
 
 static void role(void *ctx, bool is_leader, uint64_t term, uint64_t leader_id)
@@ -176,6 +193,7 @@ static const struct raft_machine machine = {.apply = apply,
                                             .restore = restore,
                                             .role = role,
                                             .fenced = fenced,
+                                            .removed = removed,
                                             .failed = failed};
 
 /* ---- housekeeping on the leader ---- */

@@ -42,11 +42,8 @@ static bool check_fence(const struct api *api)
 }
 
 static const struct health_check checks[] = {
-    {"ping", check_ping},
-    {"raft-leader", check_leader},
-    {"state", check_bootstrap},
-    {"state-sound", check_fence},
-    {"shutdown", check_shutdown},
+    {"ping", check_ping},         {"raft-leader", check_leader}, {"state", check_bootstrap},
+    {"state-sound", check_fence}, {"shutdown", check_shutdown},
 };
 
 /* How many of the checks, from the first on, a path asks for. */
