@@ -54,6 +54,22 @@ static int read_newest(struct file *f, struct meta *ret)
     return found ? 0 : -EBADMSG;
 }
 
+int meta_read(struct fs *fs, const char *dir, struct meta *ret)
+{
+    char path[META_PATH_MAX];
+    struct file *f;
+    struct meta m = {0};
+    snprintf(path, sizeof(path), "%s/meta", dir);
+    int err = fs_open(fs, path, FS_READ, &f);
+    if (err)
+        return err;
+    err = read_newest(f, &m);
+    file_close(f);
+    if (!err)
+        *ret = m;
+    return err;
+}
+
 int meta_open(struct fs *fs, const char *dir, uint64_t cluster_id, uint64_t id, struct meta *ret, char why[256])
 {
     char path[META_PATH_MAX];

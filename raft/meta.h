@@ -17,6 +17,8 @@ struct meta {
 /* Opens dir/meta. 0, -ENOENT when there is none, -EBADMSG when both slots are damaged, -EINVAL when it belongs to
  * another member or cluster than asked for; why (256 bytes) then says so. */
 int meta_open(struct fs *fs, const char *dir, uint64_t cluster_id, uint64_t id, struct meta *ret, char why[256]);
+/* Only looks: ret->file is NULL. 0, -ENOENT or -EBADMSG. */
+int meta_read(struct fs *fs, const char *dir, struct meta *ret);
 /* Makes dir/meta in one step (written aside, synced, renamed) and opens it. */
 int meta_create(struct fs *fs, const char *dir, const struct meta *m, struct meta *ret);
 /* Writes and syncs; any error is final (guard G10). */

@@ -161,7 +161,18 @@ void store_notify(struct store *s);
 struct store_frozen;
 /* The state as it is now, in O(tables + window). */
 struct store_frozen *store_freeze(struct store *s);
-/* Writes it through write(ctx, p, n), which returns 0 or a negative errno. On any one thread. */
+/* How far a frozen state is written; zeroed at the start. */
+struct store_frozen_cursor {
+    unsigned stage;
+    size_t table, at;
+    struct tree_iter iter;
+};
+/* The largest document (a deletion with the object before, both 64 MiB at most) and what is asked for. */
+enum { STORE_FROZEN_BUF_MAX = 160 << 20 };
+/* Appends whole documents to out until it has want bytes. 0 = there is more, 1 = that was all, or a negative errno.
+ * Any thread, one at a time: for those who produce on demand. */
+int store_frozen_next(const struct store_frozen *f, struct store_frozen_cursor *c, struct buf *out, size_t want);
+/* Writes it all through write(ctx, p, n), which returns 0 or a negative errno. On any one thread. */
 int store_frozen_write(struct store_frozen *f, int (*write)(void *ctx, const void *p, size_t n), void *ctx);
 void store_frozen_free(struct store_frozen *f);
 /* Replaces the state of s by what read(ctx, p, n) gives (exactly n bytes: 0; else negative errno). Watchers are told that
