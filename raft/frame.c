@@ -4,7 +4,7 @@
 
 #include "raft/wire.h"
 
-enum { HELLO_PAYLOAD = 40, MESSAGE_PAYLOAD = 64 };
+enum { HELLO_PAYLOAD = 40, MESSAGE_PAYLOAD = 64, INFO_FIXED = 4 };
 enum { FLAG_GRANTED = 1, FLAG_PRE_VOTE = 2, FLAG_DISRUPT = 4 };
 
 static const char hello_magic[8] = {'P', 'i', 'n', 't', 'l', 'e', 'P', 'R'};
@@ -18,6 +18,8 @@ size_t frame_limit(unsigned type)
         return FRAME_APPEND_MAX;
     case FRAME_SNAP_DATA:
         return FRAME_SNAP_MAX;
+    case FRAME_INFO:
+        return INFO_FIXED + RAFT_ADDR_MAX + RAFT_INFO_MAX;
     default:
         return type > 0 && type < FRAME_TYPES ? MESSAGE_PAYLOAD : 0;
     }
@@ -82,6 +84,33 @@ int frame_read_hello(struct slice s, struct hello *ret)
     if (kind != HELLO_LOG && kind != HELLO_SNAPSHOT)
         return -EPROTO;
     *ret = (struct hello){(enum hello_kind)kind, get_u64(s.p + 16), get_u64(s.p + 24), get_u64(s.p + 32)};
+    return 0;
+}
+
+struct blob *frame_info(struct slice address, struct slice info)
+{
+    struct blob *b = new_frame(INFO_FIXED + address.n + info.n, FRAME_INFO, 0);
+    if (!b)
+        return NULL;
+    char *p = b->bytes + FRAME_HEAD;
+    put_u16(p, (uint16_t)address.n);
+    put_u16(p + 2, (uint16_t)info.n);
+    memcpy(p + INFO_FIXED, address.p, address.n);
+    if (info.n)
+        memcpy(p + INFO_FIXED + address.n, info.p, info.n);
+    return b;
+}
+
+int frame_read_info(struct slice s, struct slice *ret_address, struct slice *ret_info)
+{
+    if (s.n < INFO_FIXED)
+        return -EPROTO;
+    size_t address = get_u16(s.p), info = get_u16(s.p + 2);
+    if (address == 0 || address >= RAFT_ADDR_MAX || info > RAFT_INFO_MAX || s.n != INFO_FIXED + address + info ||
+        memchr(s.p + INFO_FIXED, '\0', address))
+        return -EPROTO;
+    *ret_address = slice_of(s.p + INFO_FIXED, address);
+    *ret_info = slice_from(s, INFO_FIXED + address);
     return 0;
 }
 

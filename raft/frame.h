@@ -26,6 +26,7 @@ enum frame_type {
     FRAME_SNAP_HEAD, /* on a snapshot connection: what comes */
     FRAME_SNAP_DATA, /* bytes of the file */
     FRAME_SNAP_END,
+    FRAME_INFO, /* since format 2: where the dialler can be reached, and what its owner wants known */
     FRAME_TYPES,
 };
 
@@ -68,13 +69,34 @@ struct message {
     uint8_t format;       /* newest format the sender knows; 0 = 1 */
     uint8_t refusal;      /* PONG: enum refusal */
     uint64_t incarnation; /* how often the sender's data directory was opened; 0 = not told */
+    /* and of the data directory, for witness.h: term and index (its last entry), and the marks of its newest starts, the
+     * present one first: seq, id, rejected, index_term (frame_put_runs) */
 };
+
+enum { FRAME_RUNS = 4 };
+
+/* The marks in a greeting, in the order newest first. */
+static inline void frame_put_runs(struct message *m, const uint64_t runs[FRAME_RUNS])
+{
+    m->seq = runs[0];
+    m->id = runs[1];
+    m->rejected = runs[2];
+    m->index_term = runs[3];
+}
+static inline void frame_get_runs(const struct message *m, uint64_t ret[FRAME_RUNS])
+{
+    ret[0] = m->seq;
+    ret[1] = m->id;
+    ret[2] = m->rejected;
+    ret[3] = m->index_term;
+}
 
 /* Why a listener will not hear a dialler. */
 enum refusal {
     REFUSAL_NONE,
     REFUSAL_OUTDATED, /* its data directory is older than what it told us before, or another one */
     REFUSAL_REMOVED,  /* it is no member any more */
+    REFUSAL_STRANGER, /* it is no member we know of, and not welcome as a guest: perhaps later */
 };
 
 struct append {
@@ -101,7 +123,11 @@ struct blob *frame_message(const struct message *m);
 /* The head of a SNAP_DATA frame for n bytes that follow. */
 void frame_data_head(char out[FRAME_HEAD], size_t n);
 
+/* INFO: the sender's peer address (< RAFT_ADDR_MAX bytes) and info (≤ RAFT_INFO_MAX bytes). */
+struct blob *frame_info(struct slice address, struct slice info);
+
 /* 0 or -EPROTO. */
+int frame_read_info(struct slice payload, struct slice *ret_address, struct slice *ret_info);
 int frame_read_hello(struct slice payload, struct hello *ret);
 int frame_read_message(const struct frame *f, struct message *ret);
 

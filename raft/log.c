@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/hash.h"
 #include "base/mem.h"
 #include "raft/segment.h"
 #include "raft/wire.h"
@@ -12,6 +13,11 @@ enum { FILES_MAX = 65536 };
 
 struct wal_segment {
     uint64_t sequence, first_index, bytes;
+};
+
+/* How far the log was synced, as far as the mark's file says; sequence 0 = it does not. */
+struct wal_mark {
+    uint64_t sequence, end;
 };
 
 struct wal {
@@ -23,6 +29,8 @@ struct wal {
     uint64_t at;       /* end of what is written in file; 0 = not even the header */
     uint64_t batch;    /* where what is not synced yet begins; 0 = all is synced */
     uint64_t sequence; /* last one used; never used twice, for a recycled file keeps the records of its past */
+    struct file *mark; /* NULL: the disk was too full to make one */
+    struct wal_mark marked;
 };
 
 /* ---- names ---- */
@@ -104,6 +112,55 @@ static int retire(struct wal *w, const struct wal_segment *seg, struct wal_spare
     if (!err)
         add_spare(spares, to);
     return err;
+}
+
+/* ---- the mark ----
+ *
+ * A torn tail and a damaged one look alike. So after each sync its end is noted in a file of its own, which is not
+ * synced: what the mark says was on disk before the mark was written, and if the machine dies before the mark is on
+ * disk, an older one stands there, or a torn one, which says nothing. */
+
+enum { MARK_BYTES = 32, MARK_FILE_BYTES = 4096, MARK_CRC_FROM = 12 };
+
+static const char mark_magic[8] = {'P', 'i', 'n', 't', 'l', 'e', 'W', 'M'};
+
+static int write_mark(struct wal *w, uint64_t sequence, uint64_t end)
+{
+    char bytes[MARK_BYTES] = {0};
+    if (!w->mark)
+        return 0;
+    memcpy(bytes, mark_magic, sizeof(mark_magic));
+    put_u64(bytes + 16, sequence);
+    put_u64(bytes + 24, end);
+    put_u32(bytes + 8, crc32c(0, bytes + MARK_CRC_FROM, MARK_BYTES - MARK_CRC_FROM));
+    ssize_t r = file_pwrite(w->mark, bytes, sizeof(bytes), 0);
+    return r < 0 ? (int)r : 0;
+}
+
+static int read_mark(struct wal *w)
+{
+    char bytes[MARK_BYTES] = {0};
+    ssize_t r = file_pread(w->mark, bytes, sizeof(bytes), 0);
+    if (r == MARK_BYTES && memcmp(bytes, mark_magic, sizeof(mark_magic)) == 0 &&
+        get_u32(bytes + 8) == crc32c(0, bytes + MARK_CRC_FROM, MARK_BYTES - MARK_CRC_FROM))
+        w->marked = (struct wal_mark){get_u64(bytes + 16), get_u64(bytes + 24)};
+    return r < 0 ? (int)r : 0;
+}
+
+static int open_mark(struct wal *w)
+{
+    char path[WAL_PATH_MAX];
+    path_of(&w->o, path, "mark");
+    int err = fs_open(w->o.fs, path, FS_READ | FS_WRITE | FS_CREATE, &w->mark);
+    if (!err)
+        err = read_mark(w);
+    if (!err)
+        err = file_prezero(w->mark, MARK_FILE_BYTES);
+    if (err != -ENOSPC)
+        return err;
+    file_close(w->mark); /* goes on without: the next start has space, or not */
+    w->mark = NULL;
+    return 0;
 }
 
 /* ---- segments ---- */
@@ -291,6 +348,11 @@ static int drop_all(struct wal *w, struct wal_op *op)
         w->file = NULL;
         push_closed(w, &w->open);
     }
+    int marked = write_mark(w, 0, 0);
+    if (!marked && w->mark)
+        marked = file_sync(w->mark);
+    if (marked)
+        return marked;
     /* Newest first: what a crash leaves is always a log without gaps. */
     while (w->n_closed) {
         int err = retire(w, &w->closed[w->n_closed - 1], &op->spares);
@@ -314,8 +376,11 @@ int wal_run(struct wal *w, struct wal_op *op)
     int err = op->reset ? drop_all(w, op) : 0;
     if (!err && op->records.n)
         err = write_records(w, op);
-    if (!err && w->batch)
+    if (!err && w->batch) {
         err = file_sync(w->file);
+        if (!err)
+            err = write_mark(w, w->open.sequence, w->at);
+    }
     w->batch = 0;
     if (!err && op->cut)
         err = cut_prefix(w, op);
@@ -427,15 +492,22 @@ static int read_segment(struct wal *w, uint64_t sequence, struct file **ret_file
     return 0;
 }
 
+enum { DIR_SHOWN = 130 }; /* of its name, in a message */
+
+/* Says that a segment is bad, and what to do. */
+static int damaged(const struct wal *w, uint64_t sequence, const char *how, uint64_t at, char why[256])
+{
+    snprintf(why, 256, "%.*s/wal-%016" PRIx64 " %s %" PRIu64 ": wipe the directory and join under a new member id",
+             DIR_SHOWN, w->o.dir, sequence, how, at);
+    return -EBADMSG;
+}
+
 /* A last segment without a good header: never written to, or damaged. */
 static int replay_headless(struct wal *w, uint64_t sequence, struct slice bytes, bool last, struct wal_spares *spares,
                            char why[256])
 {
-    if (!last || segment_was_used(bytes, sequence)) {
-        snprintf(why, 256, "log segment %" PRIx64 " in %s has a damaged header: restore this replica from its peers",
-                 sequence, w->o.dir);
-        return -EBADMSG;
-    }
+    if (!last || segment_was_used(bytes, sequence) || w->marked.sequence == sequence)
+        return damaged(w, sequence, "is damaged at byte", 0, why);
     const struct wal_segment seg = {sequence, 0, bytes.n};
     return retire(w, &seg, spares);
 }
@@ -447,14 +519,10 @@ static int check_header(struct wal *w, const struct segment_header *h, uint64_t 
                  w->o.cluster_id);
         return -EINVAL;
     }
-    if (h->sequence != sequence) {
-        snprintf(why, 256, "log segment %" PRIx64 " in %s says it is %" PRIx64, sequence, w->o.dir, h->sequence);
-        return -EBADMSG;
-    }
-    if (w->n_closed && h->previous != w->closed[w->n_closed - 1].sequence) {
-        snprintf(why, 256, "log segment %" PRIx64 " is missing in %s", h->previous, w->o.dir);
-        return -EBADMSG;
-    }
+    if (h->sequence != sequence)
+        return damaged(w, sequence, "says that it is segment", h->sequence, why);
+    if (w->n_closed && h->previous != w->closed[w->n_closed - 1].sequence)
+        return damaged(w, h->previous, "is missing before segment", sequence, why);
     return 0;
 }
 
@@ -471,11 +539,11 @@ static int replay_records(struct wal *w, struct slice bytes, const struct segmen
 {
     struct segment_scan scan = {.sequence = h->sequence, .each = on_record, .ctx = replay};
     int err = segment_scan(bytes, &scan);
-    if (!err && !scan.complete && !last)
+    bool marked = w->marked.sequence == h->sequence && scan.end < w->marked.end;
+    if (!err && !scan.complete && (!last || marked))
         err = -EBADMSG;
     if (err == -EBADMSG)
-        snprintf(why, 256, "log segment %" PRIx64 " in %s is damaged at byte %zu: restore this replica from its peers",
-                 h->sequence, w->o.dir, scan.end);
+        return damaged(w, h->sequence, "is damaged at byte", scan.end, why);
     if (err)
         return err;
     w->open = (struct wal_segment){h->sequence, h->first_index, bytes.n};
@@ -516,7 +584,8 @@ static int replay_all(struct wal *w, const struct listing *l, struct replay *rep
         if (err)
             return err;
     }
-    return 0;
+    uint64_t newest = l->n ? l->sequences[l->n - 1] : 0;
+    return w->marked.sequence > newest ? damaged(w, w->marked.sequence, "is missing after segment", newest, why) : 0;
 }
 
 int wal_open(const struct wal_options *o, wal_entry_fn *each, void *ctx, struct wal_spares *ret_spares,
@@ -534,6 +603,8 @@ int wal_open(const struct wal_options *o, wal_entry_fn *each, void *ctx, struct 
         err = fs_list(o->fs, o->dir, on_name, &l);
     if (!err)
         err = l.err;
+    if (!err)
+        err = open_mark(w);
     if (!err)
         err = replay_all(w, &l, &replay, why);
     mem_free(l.sequences);
@@ -553,6 +624,7 @@ void wal_close(struct wal *w)
     if (!w)
         return;
     file_close(w->file);
+    file_close(w->mark);
     mem_free(w->closed);
     mem_free(w);
 }

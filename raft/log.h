@@ -6,7 +6,8 @@
  * was replaced (Raft §5.3), which makes "drop the conflicting entries" and "append the new ones" one write.
  *
  * Failures: any error of wal_run is final (guard G10): what reached the disk is unknown, the replica must stop and
- * recover. A torn tail is cut off at wal_open, silently, for it was never acknowledged; damage before it is -EBADMSG.
+ * recover. A torn tail is cut off at wal_open, silently, for it was never acknowledged; damage to what was synced is
+ * -EBADMSG. What tells them apart in the last batch is the file "mark", which holds how far the log was synced.
  *
  * Reserve: spare segments are made ahead (wal_prepare, on another lane). WAL_RESERVE of them are the ballast on which
  * the log lives while the disk is full; the owner refuses proposals when only they are left.

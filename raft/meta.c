@@ -7,7 +7,9 @@
 #include "base/hash.h"
 #include "raft/wire.h"
 
-enum { SLOT_BYTES = 64, SLOT_CRC_FROM = 16, META_PATH_MAX = 512 };
+/* A slot: magic 8, version 4, crc32c 4 (of the rest), cluster id 8, id 8, sequence 8, term 8, vote 8, incarnation 8,
+ * refused by 8, runs 8 each. Version 1 ended after the vote, with 8 zero bytes, and its slots were written in turn. */
+enum { SLOT_BYTES = 104, SLOT_BYTES_1 = 64, SLOT_CRC_FROM = 16, META_PATH_MAX = 512 };
 
 static const char meta_magic[8] = {'P', 'i', 'n', 't', 'l', 'e', 'M', 'T'};
 
@@ -21,23 +23,36 @@ static void encode(char out[SLOT_BYTES], const struct meta *m)
     put_u64(out + 32, m->sequence);
     put_u64(out + 40, m->term);
     put_u64(out + 48, m->voted_for);
+    put_u64(out + 56, m->incarnation);
+    put_u64(out + 64, m->refused_by);
+    for (size_t i = 0; i < META_RUNS; i++)
+        put_u64(out + 72 + 8 * i, m->runs[i]);
     put_u32(out + 12, crc32c(0, out + SLOT_CRC_FROM, SLOT_BYTES - SLOT_CRC_FROM));
 }
 
 static bool decode(const char in[SLOT_BYTES], struct meta *ret)
 {
-    if (memcmp(in, meta_magic, sizeof(meta_magic)) != 0 || get_u32(in + 8) != META_VERSION ||
-        get_u32(in + 12) != crc32c(0, in + SLOT_CRC_FROM, SLOT_BYTES - SLOT_CRC_FROM))
+    uint32_t version = get_u32(in + 8);
+    size_t n = version == 1 ? SLOT_BYTES_1 : SLOT_BYTES;
+    if (memcmp(in, meta_magic, sizeof(meta_magic)) != 0 || version == 0 || version > META_VERSION ||
+        get_u32(in + 12) != crc32c(0, in + SLOT_CRC_FROM, n - SLOT_CRC_FROM))
         return false;
-    ret->cluster_id = get_u64(in + 16);
-    ret->id = get_u64(in + 24);
-    ret->sequence = get_u64(in + 32);
-    ret->term = get_u64(in + 40);
-    ret->voted_for = get_u64(in + 48);
+    *ret = (struct meta){.cluster_id = get_u64(in + 16),
+                         .id = get_u64(in + 24),
+                         .sequence = get_u64(in + 32),
+                         .term = get_u64(in + 40),
+                         .voted_for = get_u64(in + 48),
+                         .incarnation = get_u64(in + 56)};
+    if (version == 1)
+        return true;
+    ret->refused_by = get_u64(in + 64);
+    for (size_t i = 0; i < META_RUNS; i++)
+        ret->runs[i] = get_u64(in + 72 + 8 * i);
     return true;
 }
 
-static int read_newest(struct file *f, struct meta *ret)
+/* *ret_slot: where the newest was found. */
+static int read_newest(struct file *f, struct meta *ret, uint64_t *ret_slot)
 {
     bool found = false;
     for (uint64_t slot = 0; slot < 2; slot++) {
@@ -46,12 +61,45 @@ static int read_newest(struct file *f, struct meta *ret)
         ssize_t r = file_pread(f, bytes, sizeof(bytes), slot * META_SLOT);
         if (r < 0)
             return (int)r;
-        if (r != SLOT_BYTES || !decode(bytes, &m) || (found && m.sequence < ret->sequence))
+        if (r != SLOT_BYTES || !decode(bytes, &m) || (found && m.sequence <= ret->sequence))
             continue;
         *ret = m;
+        *ret_slot = slot;
         found = true;
     }
     return found ? 0 : -EBADMSG;
+}
+
+/* Writes both slots, beginning with `first`: the other one is good until that is on disk. */
+static int write_slots(struct meta *m, uint64_t first)
+{
+    char bytes[SLOT_BYTES];
+    int err = 0;
+    m->sequence++;
+    encode(bytes, m);
+    for (uint64_t i = 0; i < 2 && !err; i++) {
+        ssize_t r = file_pwrite(m->file, bytes, sizeof(bytes), (first + i) % 2 * META_SLOT);
+        err = r < 0 ? (int)r : file_sync(m->file);
+    }
+    return err;
+}
+
+static int check_owner(const struct meta *m, const char *path, uint64_t cluster_id, uint64_t id, char why[256])
+{
+    if (m->cluster_id != cluster_id || m->id != id) {
+        snprintf(why, 256,
+                 "%.120s belongs to member %" PRIu64 " of cluster %" PRIx64 ", not to member %" PRIu64 " of %" PRIx64,
+                 path, m->id, m->cluster_id, id, cluster_id);
+        return -EINVAL;
+    }
+    if (m->refused_by) {
+        snprintf(why, 256,
+                 "%.100s: member %" PRIu64
+                 " refused this data directory: an older copy, or in use twice; wipe it and join as a new member",
+                 path, m->refused_by);
+        return -ESTALE;
+    }
+    return 0;
 }
 
 int meta_read(struct fs *fs, const char *dir, struct meta *ret)
@@ -63,37 +111,37 @@ int meta_read(struct fs *fs, const char *dir, struct meta *ret)
     int err = fs_open(fs, path, FS_READ, &f);
     if (err)
         return err;
-    err = read_newest(f, &m);
+    err = read_newest(f, &m, NULL);
     file_close(f);
     if (!err)
         *ret = m;
     return err;
 }
 
-int meta_open(struct fs *fs, const char *dir, uint64_t cluster_id, uint64_t id, struct meta *ret, char why[256])
+int meta_open(struct fs *fs, const char *dir, uint64_t cluster_id, uint64_t id, uint64_t run, struct meta *ret,
+              char why[256])
 {
     char path[META_PATH_MAX];
     struct file *f;
     struct meta m = {0};
+    uint64_t slot = 0;
     snprintf(path, sizeof(path), "%s/meta", dir);
     int err = fs_open(fs, path, FS_READ | FS_WRITE, &f);
     if (err)
         return err;
-    err = read_newest(f, &m);
+    err = read_newest(f, &m, &slot);
     if (err == -EBADMSG)
         snprintf(why, 256, "%.120s is damaged: wipe the directory and join under a new member id", path);
-    if (!err && (m.cluster_id != cluster_id || m.id != id)) {
-        snprintf(why, 256,
-                 "%.120s belongs to member %" PRIu64 " of cluster %" PRIx64 ", not to member %" PRIu64 " of %" PRIx64,
-                 path, m.id, m.cluster_id, id, cluster_id);
-        err = -EINVAL;
+    if (!err)
+        err = check_owner(&m, path, cluster_id, id, why);
+    if (!err) {
+        m.file = f;
+        m.incarnation++;
+        memmove(m.runs + 1, m.runs, sizeof(m.runs) - sizeof(*m.runs));
+        m.runs[0] = run;
+        /* What was read may never have reached the disk (see log.c), so this does not hurt the slot it was in. */
+        err = write_slots(&m, slot + 1);
     }
-    if (err) {
-        file_close(f);
-        return err;
-    }
-    m.file = f;
-    err = meta_save(&m, m.term, m.voted_for); /* what was read may never have reached the disk: see log.c */
     if (err) {
         file_close(f);
         return err;
@@ -102,27 +150,18 @@ int meta_open(struct fs *fs, const char *dir, uint64_t cluster_id, uint64_t id, 
     return 0;
 }
 
-static int write_slot(struct meta *m)
-{
-    char bytes[SLOT_BYTES];
-    encode(bytes, m);
-    ssize_t r = file_pwrite(m->file, bytes, sizeof(bytes), (m->sequence % 2) * META_SLOT);
-    return r < 0 ? (int)r : file_sync(m->file);
-}
-
 int meta_create(struct fs *fs, const char *dir, const struct meta *m, struct meta *ret)
 {
     char path[META_PATH_MAX], tmp[META_PATH_MAX];
     snprintf(path, sizeof(path), "%s/meta", dir);
     snprintf(tmp, sizeof(tmp), "%s/meta.tmp", dir);
     struct meta made = *m;
-    made.sequence = 1;
     int err = fs_open(fs, tmp, FS_READ | FS_WRITE | FS_CREATE | FS_TRUNC, &made.file);
     if (err)
         return err;
     err = file_prezero(made.file, 2 * META_SLOT);
     if (!err)
-        err = write_slot(&made);
+        err = write_slots(&made, 0);
     if (!err)
         err = fs_rename(fs, tmp, path);
     if (!err)
@@ -137,10 +176,15 @@ int meta_create(struct fs *fs, const char *dir, const struct meta *m, struct met
 
 int meta_save(struct meta *m, uint64_t term, uint64_t voted_for)
 {
-    m->sequence++;
     m->term = term;
     m->voted_for = voted_for;
-    return write_slot(m);
+    return write_slots(m, 0);
+}
+
+int meta_refuse(struct meta *m, uint64_t by)
+{
+    m->refused_by = by;
+    return write_slots(m, 0);
 }
 
 void meta_close(struct meta *m)

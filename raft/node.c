@@ -45,6 +45,9 @@ void node_fail(struct raft_node *n, int err, const char *reason)
         node_fail_proposal(n, container_of(it, struct raft_proposal, link), -ETIMEDOUT);
     for (struct list *it; (it = list_pop(&n->queued));)
         node_fail_proposal(n, container_of(it, struct raft_proposal, link), -ESHUTDOWN);
+    if (n->change)
+        node_fail_proposal(n, n->change, -ESHUTDOWN);
+    n->change = NULL;
     node_wake(n);
     n->machine.failed(n->ctx, err, reason);
 }
@@ -59,14 +62,6 @@ void node_wake(struct raft_node *n)
     bool soon = loop_timer_armed(&n->wake) && n->wake.due <= loop_now(n->l);
     if (!n->closing && !soon)
         loop_timer_start(n->l, &n->wake, 0);
-}
-
-const struct raft_member *node_member(const struct raft_node *n, uint64_t id)
-{
-    for (size_t i = 0; i < n->o.n_members; i++)
-        if (n->members[i].id == id)
-            return &n->members[i];
-    return NULL;
 }
 
 /* ---- starting ---- */
@@ -127,7 +122,7 @@ static void init_metrics(struct raft_node *n)
 static int init_core(struct raft_node *n)
 {
     struct raft *r = &n->core;
-    if (raft_init(r, NULL, NULL, n->o.id, node_member(n, n->o.id)->address))
+    if (raft_init(r, NULL, NULL, n->o.id, n->address))
         return -ENOMEM;
     uint64_t seed;
     loop_random(n->l, &seed, sizeof(seed));
@@ -179,15 +174,11 @@ static int start_core(struct raft_node *n)
     return err;
 }
 
-static enum refusal on_greeting(void *ctx, uint64_t from, const struct message *m)
-{
-    (void)ctx, (void)from, (void)m;
-    return REFUSAL_NONE;
-}
-
 static const struct transport_handler transport_handler = {
     .on_frame = node_on_frame,
-    .on_greeting = on_greeting,
+    .fill_greeting = node_fill_greeting,
+    .on_greeting = node_on_greeting,
+    .on_stranger = node_on_stranger,
     .on_lost = node_on_lost,
     .on_snapshot = node_on_snapshot,
 };
@@ -198,8 +189,11 @@ int raft_node_start(struct raft_node *n)
                                         .cluster_id = n->o.cluster_id,
                                         .id = n->o.id,
                                         .members = n->members,
-                                        .n_members = n->o.n_members,
+                                        .n_members = n->n_members,
                                         .listen = n->o.listen,
+                                        .address = n->address,
+                                        .info = n->o.info,
+                                        .format = n->o.format,
                                         .tls = n->o.security.tls,
                                         .handler = &transport_handler,
                                         .ctx = n};
@@ -233,11 +227,29 @@ uint64_t raft_node_applied(const struct raft_node *n)
     return n->applied;
 }
 
+/* What member i is known to have said of itself. */
+static void fill_told(const struct raft_node *n, struct raft_status *ret, size_t i)
+{
+    uint64_t id = n->members[i].id;
+    struct slice info = n->o.info;
+    bool own = id == n->o.id;
+    const char *address = own ? n->address : n->transport ? transport_told(n->transport, id, &info) : "";
+    ret->members[i].connected = own || (n->transport && transport_is_up(n->transport, id));
+    ret->members[i].format = own || !n->transport ? n->o.format : transport_format(n->transport, id);
+    snprintf(ret->members[i].address, sizeof(ret->members[i].address), "%s", address);
+    if (!n->transport && !own)
+        return;
+    ret->members[i].info_n = info.n;
+    if (info.n)
+        memcpy(ret->members[i].info, info.p, info.n);
+}
+
 void raft_node_status(const struct raft_node *n, struct raft_status *ret)
 {
     struct raft *r = (struct raft *)&n->core;
     bool leads = n->core_open && raft_state(r) == RAFT_LEADER;
     *ret = (struct raft_status){.is_leader = raft_node_is_leader(n),
+                                .cluster_id = n->o.cluster_id,
                                 .id = n->o.id,
                                 .leader_id = n->told_leader_id,
                                 .term = n->core_open ? raft_current_term(r) : n->meta.term,
@@ -246,14 +258,14 @@ void raft_node_status(const struct raft_node *n, struct raft_status *ret)
                                 .last_index = entries_last(&n->log),
                                 .snapshot_index = n->snap_index,
                                 .wal_bytes = n->wal_bytes,
-                                .n_members = n->o.n_members};
-    for (size_t i = 0; i < n->o.n_members; i++) {
-        uint64_t id = n->members[i].id;
+                                .n_members = n->n_members,
+                                .changing = n->change || (n->core_open && r->configuration_uncommitted_index)};
+    for (size_t i = 0; i < n->n_members; i++) {
         raft_index match = 0;
         ret->members[i].member = n->members[i];
-        ret->members[i].connected = id == n->o.id || (n->transport && transport_is_up(n->transport, id));
-        if (leads && raft_match_index(r, id, &match) == 0)
+        if (leads && raft_match_index(r, n->members[i].id, &match) == 0)
             ret->members[i].match_index = match;
+        fill_told(n, ret, i);
     }
 }
 
@@ -263,11 +275,11 @@ static uint64_t most_advanced(struct raft_node *n)
 {
     uint64_t best = 0;
     raft_index best_match = 0;
-    for (size_t i = 0; i < n->o.n_members; i++) {
+    for (size_t i = 0; i < n->n_members; i++) {
         raft_index match = 0;
         uint64_t id = n->members[i].id;
-        if (id == n->o.id || !n->transport || !transport_is_up(n->transport, id) ||
-            raft_match_index(&n->core, id, &match))
+        if (id == n->o.id || n->members[i].role != MEMBER_VOTER || !n->transport ||
+            !transport_is_up(n->transport, id) || raft_match_index(&n->core, id, &match))
             continue;
         if (!best || match > best_match) {
             best = id;
@@ -280,7 +292,7 @@ static uint64_t most_advanced(struct raft_node *n)
 static void ask_transfer(struct raft_node *n)
 {
     struct raft_event e = {.type = RAFT_TRANSFER};
-    e.transfer.server_id = most_advanced(n);
+    e.transfer.server_id = n->transfer_to ? n->transfer_to : most_advanced(n);
     if (e.transfer.server_id)
         node_step(n, &e);
 }
@@ -298,20 +310,23 @@ void node_check_transfer(struct raft_node *n)
     if (!n->transfer_done)
         return;
     bool leads = raft_state(&n->core) == RAFT_LEADER;
-    if (!leads && n->told_leader_id && n->told_leader_id != n->o.id)
-        end_transfer(n, 0);
+    bool moved = n->told_leader_id && n->told_leader_id != n->o.id;
+    if (!leads && moved)
+        end_transfer(n, !n->transfer_to || n->transfer_to == n->told_leader_id ? 0 : -EAGAIN);
     else if (!loop_timer_armed(&n->transfer_timer))
         end_transfer(n, -EAGAIN);
     else if (leads && raft_transferee(&n->core) == 0)
         ask_transfer(n); /* for the first time, or once more after the core gave up */
 }
 
-void raft_node_transfer(struct raft_node *n, uint32_t timeout_ms, void (*done)(void *ctx, int err), void *ctx)
+void raft_node_transfer(struct raft_node *n, uint64_t to, uint32_t timeout_ms, void (*done)(void *ctx, int err),
+                        void *ctx)
 {
     if (n->transfer_done)
         end_transfer(n, -EAGAIN);
     n->transfer_done = done;
     n->transfer_ctx = ctx;
+    n->transfer_to = to;
     loop_timer_start(n->l, &n->transfer_timer, timeout_ms);
     node_wake(n);
 }
@@ -320,6 +335,9 @@ void raft_node_transfer(struct raft_node *n, uint32_t timeout_ms, void (*done)(v
 
 static void end_all(struct raft_node *n)
 {
+    if (n->change)
+        list_push(&n->failed_proposals, &n->change->link);
+    n->change = NULL;
     for (struct list *it; (it = list_pop(&n->appended));)
         list_push(&n->failed_proposals, it);
     for (struct list *it; (it = list_pop(&n->queued));)

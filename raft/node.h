@@ -19,11 +19,16 @@
 #include "base/metrics.h"
 #include "loop/loop.h"
 
-enum { RAFT_MEMBERS_MAX = 9, RAFT_ADDR_MAX = 128, RAFT_COMMAND_MAX = 8 << 20 };
+enum { RAFT_MEMBERS_MAX = 16, RAFT_ADDR_MAX = 128, RAFT_INFO_MAX = 256, RAFT_COMMAND_MAX = 8 << 20 };
+enum { RAFT_FIRST_CLUSTER = 1 }; /* the cluster id of what was never restored from a backup */
+
+/* What a member is for. Voters decide; standbys get the log and may become voters; spares are known, and get nothing. */
+enum raft_member_role { MEMBER_VOTER, MEMBER_STANDBY, MEMBER_SPARE };
 
 struct raft_member {
     uint64_t id;                 /* > 0, never reused */
     char address[RAFT_ADDR_MAX]; /* where its peer transport listens, as loop_connect takes it */
+    enum raft_member_role role;
 };
 
 /* Writes a snapshot's bytes; err sticks, as in struct buf. */
@@ -54,6 +59,8 @@ struct raft_machine {
     /* Leadership or the known leader changed. leader_id 0 = none known. is_leader is true only once an entry of this
      * term was committed, so that reads and writes may start. */
     void (*role)(void *ctx, bool is_leader, uint64_t term, uint64_t leader_id);
+    /* Whether this id was a member once and was removed (ids are never reused). May be NULL: never. */
+    bool (*removed)(void *ctx, uint64_t id);
     /* The replica cannot go on (disk error, damaged log); reason is for people. The owner stops the process. */
     void (*failed)(void *ctx, int err, const char *reason);
 };
@@ -67,12 +74,19 @@ struct raft_security {
 };
 
 struct raft_options {
-    const char *dir;                   /* data directory, made when absent */
-    uint64_t id;                       /* our own member id */
-    uint64_t cluster_id;               /* refused when it differs from the one on disk or of a peer */
-    const struct raft_member *members; /* initial membership, the same on all; used only on an empty directory */
+    const char *dir;     /* data directory, made when absent */
+    uint64_t id;         /* our own member id */
+    /* Refused when it differs from the one on disk or of a peer. 0: as on disk, RAFT_FIRST_CLUSTER when there is none. */
+    uint64_t cluster_id;
+    /* On an empty directory: the initial membership, the same on all its members; or, to join, whom to listen to until
+     * the leader has sent the membership. A directory that knows its membership does not look here. */
+    const struct raft_member *members;
     size_t n_members;
-    const char *listen; /* address of the peer transport */
+    bool join;           /* on an empty directory: we are to be added by the members, not one of the first */
+    const char *listen;  /* address of the peer transport */
+    const char *address; /* how others reach it; NULL: as members say */
+    struct slice info;   /* ≤ RAFT_INFO_MAX bytes that the others may want to know; they see it in their status */
+    uint8_t format;      /* newest format we know (store/format.h); 0 = 1 */
     struct raft_security security;
     uint32_t election_ms;    /* 0 = 250 */
     uint32_t heartbeat_ms;   /* 0 = 25 */
@@ -102,16 +116,29 @@ struct raft_read {
     void (*done)(struct raft_read *r, int err);
 };
 
+enum raft_change_kind { RAFT_CHANGE_ADD, RAFT_CHANGE_ROLE, RAFT_CHANGE_ADDRESS, RAFT_CHANGE_REMOVE };
+
+/* One step of membership (Raft §4.1: one server at a time). */
+struct raft_change_request {
+    enum raft_change_kind kind;
+    struct raft_member member; /* id; ADD: all; ROLE: role; ADDRESS: address */
+};
+
 struct raft_status {
     bool is_leader;
-    uint64_t id, leader_id, term, commit_index, applied_index, last_index, snapshot_index;
+    uint64_t cluster_id, id, leader_id, term, commit_index, applied_index, last_index, snapshot_index;
     uint64_t wal_bytes;
     size_t n_members;
     struct {
         struct raft_member member;
-        uint64_t match_index;
-        bool connected;
+        uint64_t match_index;        /* as leader: what it is known to have on disk */
+        bool connected;              /* we can send to it */
+        unsigned format;             /* newest it knows; 0 = not told */
+        char address[RAFT_ADDR_MAX]; /* as it told itself; "" = not told */
+        char info[RAFT_INFO_MAX];
+        size_t info_n;
     } members[RAFT_MEMBERS_MAX];
+    bool changing; /* a step of membership is not committed yet */
 };
 
 /* Recovers from disk: calls machine->restore when there is a snapshot. Blocking; before the loop runs. 0, or
@@ -132,8 +159,17 @@ bool raft_node_is_leader(const struct raft_node *n);
 uint64_t raft_node_leader(const struct raft_node *n);
 uint64_t raft_node_applied(const struct raft_node *n);
 void raft_node_status(const struct raft_node *n, struct raft_status *ret);
-/* Hands leadership to the most advanced follower; done(ctx, 0) once somebody else leads, -EAGAIN after timeout_ms. */
-void raft_node_transfer(struct raft_node *n, uint32_t timeout_ms, void (*done)(void *ctx, int err), void *ctx);
+/* Changes membership by one step; only on the leader, one at a time. p as in raft_node_propose, with these errors before
+ * anything is done: -EAGAIN (not the leader), -EBUSY (another change is under way), -EEXIST, -ENOENT, -EINVAL (an
+ * address that is taken), -E2BIG (RAFT_MEMBERS_MAX), -EPERM (the leader may not demote or remove itself: transfer
+ * first),
+ * -EXDEV (too few healthy voters would be left for a majority). */
+void raft_node_change(struct raft_node *n, const struct raft_change_request *q, struct raft_proposal *p);
+/* The newest format that every member, ourselves included, is known to know; 0 while one has not said. */
+unsigned raft_node_common_format(const struct raft_node *n);
+/* Hands leadership to the voter `to`, or to the most advanced one when to is 0; done(ctx, 0) once somebody else leads, -EAGAIN after timeout_ms. */
+void raft_node_transfer(struct raft_node *n, uint64_t to, uint32_t timeout_ms, void (*done)(void *ctx, int err),
+                        void *ctx);
 /* Stops and frees; pending dones get -ESHUTDOWN. Not from inside a callback of the node. A snapshot that is being
  * written is told to give up; its snapshot_free runs when the pool thread is done with it, at the latest in loop_free,
  * so ctx must live as long as the loop. */

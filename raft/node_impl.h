@@ -3,8 +3,10 @@
  *   node.c     starting, closing, status, leadership transfer
  *   step.c     libraft's core: events in, updates out; messages to and from peers
  *   turn.c     the end of a turn: submit, write the log, apply, tell the role
+ *   members.c  membership and greetings
  *   read.c     linearizable reads
  *   compact.c  taking snapshots
+ *   testify.c  telling peers of our data directory, and judging theirs
  *   send.c     streaming a snapshot to a peer
  *   receive.c  streaming one from a peer, and installing it
  *
@@ -21,6 +23,7 @@
 #include "raft/node.h"
 #include "raft/snapshot.h"
 #include "raft/transport.h"
+#include "raft/witness.h"
 
 enum {
     NODE_SUBMIT_ENTRIES = 4096,     /* entries of one submit */
@@ -67,6 +70,13 @@ struct preparing {
     int err;
 };
 
+struct testifying {
+    struct node_work w;
+    bool busy;
+    struct witness copy;
+    int err;
+};
+
 struct node_metrics {
     struct metric *is_leader, *term, *commit, *applied, *pending, *fsync, *syncs, *entries_synced;
 };
@@ -79,7 +89,11 @@ struct raft_node {
     struct loop *l;
     struct raft_options o;
     char dir[256];
-    struct raft_member members[RAFT_MEMBERS_MAX];
+    char address[RAFT_ADDR_MAX];
+    char info[RAFT_INFO_MAX];
+    struct raft_member members[RAFT_MEMBERS_MAX]; /* of the newest configuration; before there is one, of the options */
+    size_t n_members;
+    struct raft_proposal *change; /* a step of membership to be submitted */
     struct raft_machine machine;
     void *ctx;
     struct raft core;
@@ -103,6 +117,8 @@ struct raft_node {
     bool no_space;
     uint64_t wal_bytes;
 
+    struct witness witness;
+    struct testifying testifying;
     struct transport *transport;
     struct loop_timer timer; /* the core's */
     struct loop_timer wake;  /* makes a turn happen */
@@ -146,6 +162,7 @@ struct raft_node {
     /* leadership transfer */
     void (*transfer_done)(void *ctx, int err);
     void *transfer_ctx;
+    uint64_t transfer_to; /* 0 = the most advanced */
     struct loop_timer transfer_timer;
 
     struct node_metrics metrics;
@@ -166,16 +183,27 @@ void node_work_queue(struct raft_node *n, unsigned lane, struct node_work *w);
 void node_fail(struct raft_node *n, int err, const char *reason);
 /* Makes another turn happen soon. */
 void node_wake(struct raft_node *n);
-const struct raft_member *node_member(const struct raft_node *n, uint64_t id);
 void node_check_transfer(struct raft_node *n);
+
+/* members.c */
+const struct raft_member *node_member(const struct raft_node *n, uint64_t id);
+/* Takes over the newest configuration; at the end of a turn. */
+void node_follow_members(struct raft_node *n);
+void node_submit_change(struct raft_node *n);
+enum refusal node_on_greeting(void *ctx, uint64_t from, const struct message *m);
+enum refusal node_on_stranger(void *ctx, uint64_t id);
 
 /* step.c */
 int node_step(struct raft_node *n, struct raft_event *e);
 bool node_on_frame(void *ctx, uint64_t from, const struct frame *f);
+/* As a follower: no leader is known from now on. */
+void node_forget_leader(struct raft_node *n);
 void node_on_lost(void *ctx, uint64_t from);
 void node_send_message(struct raft_node *n, uint64_t to, const struct message *m);
 
 /* turn.c */
+/* One SUBMIT of entries whose batches are blobs. 0 or a negative errno. */
+int node_submit(struct raft_node *n, struct raft_entry *entries, unsigned count);
 void node_turn(struct loop_hook *h);
 void node_on_core_timer(struct loop_timer *t);
 /* The replica leads no more: proposals end. */
@@ -183,6 +211,14 @@ void node_drop_proposals(struct raft_node *n);
 void node_fail_proposal(struct raft_node *n, struct raft_proposal *p, int err);
 void node_finish_failed(struct raft_node *n);
 void node_prepare_segments(struct raft_node *n);
+
+/* testify.c */
+void node_fill_greeting(void *ctx, struct message *m);
+/* What a peer's PING says of its data directory. */
+enum refusal node_judge(struct raft_node *n, uint64_t from, const struct message *m);
+/* A peer found ours outdated: the end. */
+void node_outdated(struct raft_node *n, uint64_t by);
+void node_testify_turn(struct raft_node *n);
 
 /* read.c */
 void node_reads_init(struct raft_node *n);

@@ -81,14 +81,16 @@ static int on_entry(void *ctx, uint64_t index, uint64_t term, uint16_t type, str
 static bool log_continues(const struct reading *r)
 {
     uint64_t index = r->info.snapshot_index, term = entries_term(&r->log, index);
-    return index ? term == r->snapshot_term || (r->log.n && r->log.first == index + 1 && !term) : r->log.first == 1;
+    return index == 0 || term == r->snapshot_term || (r->log.first == index + 1 && !term);
 }
 
 static int apply_log(struct reading *r)
 {
     int err = 0;
+    if (r->log.n && r->log.first > r->info.snapshot_index + 1)
+        return -EBADMSG;
     if (!r->log.n || !log_continues(r))
-        return r->info.snapshot_index || !r->log.n ? 0 : -EBADMSG;
+        return 0;
     for (uint64_t i = r->info.snapshot_index + 1; i <= entries_last(&r->log) && !err; i++) {
         const struct entry *e = entries_get(&r->log, i);
         r->info.last_index = i;
@@ -210,7 +212,7 @@ static int create(struct fs *fs, const char *dir, const struct raft_dir_new *o,
                   int (*write)(void *frozen, struct raft_sink *sink), void *frozen, char why[256])
 {
     struct snap_info *info = mem_new(struct snap_info);
-    struct meta made, m = {.cluster_id = o->cluster_id, .id = o->id, .term = o->term};
+    struct meta made, m = {.cluster_id = o->cluster_id, .id = o->id, .term = o->term}; /* no start yet: incarnation 0 */
     atomic_bool cancel = false;
     int err = fill_info(o, info);
     if (err)

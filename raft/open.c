@@ -58,7 +58,17 @@ static int fit_log_to_snapshot(struct raft_node *n, char why[256])
     if (index == 0) {
         if (n->log.n == 0 || n->log.first == 1)
             return 0;
-        snprintf(why, 256, "the log in %.150s begins at %" PRIu64 " and there is no snapshot", n->dir, n->log.first);
+        snprintf(why, 256,
+                 "the log in %.100s begins at %" PRIu64
+                 " and the snapshot before it is gone: wipe the directory and join under a new member id",
+                 n->dir, n->log.first);
+        return -EBADMSG;
+    }
+    if (n->log.n && n->log.first > index + 1) {
+        snprintf(why, 256,
+                 "the log in %.100s begins at %" PRIu64 ", behind the snapshot at %" PRIu64
+                 ": wipe the directory and join under a new member id",
+                 n->dir, n->log.first, index);
         return -EBADMSG;
     }
     uint64_t term = entries_term(&n->log, index);
@@ -87,8 +97,10 @@ static int restore_snapshot(struct raft_node *n, uint64_t index, char why[256])
             err = n->machine.restore(n->ctx, index, &reader->source);
         snap_close(reader);
     }
-    if (err && !why[0])
-        snprintf(why, 256, "cannot read %.150s (%s): restore this replica from its peers", path, strerror(-err));
+    if (err == -EBADMSG && !why[0])
+        snprintf(why, 256, "%.150s is damaged: wipe the directory and join under a new member id", path);
+    else if (err && !why[0])
+        snprintf(why, 256, "cannot read %.150s: %s", path, strerror(-err));
     n->snap_index = n->applied = index;
     n->snap_term = n->snap_info.term;
     return err;
@@ -102,7 +114,7 @@ static int write_first_entry(struct raft_node *n)
     struct raft_buffer buf = {0};
     raft_configuration_init(&conf);
     int rv = 0;
-    for (size_t i = 0; i < n->o.n_members && !rv; i++)
+    for (size_t i = 0; i < n->n_members && !rv; i++)
         rv = raft_configuration_add(&conf, n->members[i].id, n->members[i].address, RAFT_VOTER);
     if (!rv)
         rv = raft_configuration_encode(&conf, &buf);
@@ -123,14 +135,15 @@ static int write_first_entry(struct raft_node *n)
 }
 
 /* Term and vote are written last: a directory without them was never used, unless more than the first entry is there. */
-static int bootstrap(struct raft_node *n, char why[256])
+static int bootstrap(struct raft_node *n, uint64_t run, char why[256])
 {
     if (n->snap_index || entries_last(&n->log) > 1) {
         snprintf(why, 256, "%.150s/meta is missing: wipe the directory and join under a new member id", n->dir);
         return -EBADMSG;
     }
-    int err = n->log.n ? 0 : write_first_entry(n);
-    const struct meta m = {.cluster_id = n->o.cluster_id, .id = n->o.id, .term = 1};
+    int err = n->log.n || n->o.join ? 0 : write_first_entry(n);
+    const struct meta m = {
+        .cluster_id = n->o.cluster_id, .id = n->o.id, .term = n->o.join ? 0 : 1, .incarnation = 1, .runs = {run}};
     return err ? err : meta_create(loop_fs(n->l), n->dir, &m, &n->meta);
 }
 
@@ -152,16 +165,28 @@ static int open_dir(struct raft_node *n, char why[256])
     return err;
 }
 
+/* Whoever does not say which cluster this is takes what the directory says. */
+static void take_cluster_id(struct raft_node *n)
+{
+    struct meta m;
+    if (n->o.cluster_id == 0)
+        n->o.cluster_id = meta_read(loop_fs(n->l), n->dir, &m) ? RAFT_FIRST_CLUSTER : m.cluster_id;
+    n->wal_options.cluster_id = n->o.cluster_id;
+}
+
 static int recover(struct raft_node *n, char why[256])
 {
     struct fs *fs = loop_fs(n->l);
-    uint64_t snapshot = 0;
+    uint64_t snapshot = 0, run;
     int err = open_dir(n, why);
     if (err)
         return err;
-    int meta_err = meta_open(fs, n->dir, n->o.cluster_id, n->o.id, &n->meta, why);
+    loop_random(n->l, &run, sizeof(run));
+    take_cluster_id(n);
+    int meta_err = meta_open(fs, n->dir, n->o.cluster_id, n->o.id, run, &n->meta, why);
     if (meta_err && meta_err != -ENOENT)
         return meta_err;
+    witness_load(fs, n->dir, &n->witness);
     err = snap_find(fs, n->dir, &snapshot);
     if (!err && snapshot)
         err = restore_snapshot(n, snapshot, why);
@@ -172,8 +197,8 @@ static int recover(struct raft_node *n, char why[256])
     if (!err)
         err = fit_log_to_snapshot(n, why);
     if (!err && meta_err)
-        err = bootstrap(n, why);
-    if (!err && n->log.n == 0 && n->snap_index == 0) {
+        err = bootstrap(n, run, why);
+    if (!err && n->log.n == 0 && n->snap_index == 0 && !n->o.join) {
         snprintf(why, 256, "the log in %.150s is gone: wipe the directory and join under a new member id", n->dir);
         err = -EBADMSG;
     }
@@ -187,7 +212,11 @@ static void copy_options(struct raft_node *n, struct loop *l, const struct raft_
     snprintf(n->dir, sizeof(n->dir), "%s", o->dir);
     n->o.dir = n->dir;
     memcpy(n->members, o->members, o->n_members * sizeof(*o->members));
-    n->o.members = n->members;
+    n->n_members = o->n_members;
+    const struct raft_member *own = node_member(n, o->id);
+    snprintf(n->address, sizeof(n->address), "%s", o->address ? o->address : own ? own->address : "");
+    memcpy(n->info, o->info.p ? o->info.p : "", o->info.n);
+    n->o.info = slice_of(n->info, o->info.n);
     n->o.election_ms = o->election_ms ? o->election_ms : DEFAULT_ELECTION_MS;
     n->o.heartbeat_ms = o->heartbeat_ms ? o->heartbeat_ms : DEFAULT_HEARTBEAT_MS;
     n->o.snapshot_every = o->snapshot_every ? o->snapshot_every : DEFAULT_SNAPSHOT_EVERY;
@@ -198,10 +227,11 @@ static void copy_options(struct raft_node *n, struct loop *l, const struct raft_
 
 static int check_options(const struct raft_options *o, char why[256])
 {
-    bool member = false;
+    bool member = o->address && o->join; /* to be added by the others */
     for (size_t i = 0; i < o->n_members && i < RAFT_MEMBERS_MAX; i++)
         member = member || o->members[i].id == o->id;
-    if (member && o->n_members <= RAFT_MEMBERS_MAX && strlen(o->dir) < sizeof(((struct raft_node *)0)->dir) - 64 &&
+    if (member && o->id && o->info.n <= RAFT_INFO_MAX && o->n_members <= RAFT_MEMBERS_MAX &&
+        strlen(o->dir) < sizeof(((struct raft_node *)0)->dir) - 64 &&
         (o->segment_bytes == 0 || o->segment_bytes >= SEGMENT_BYTES_MIN))
         return 0;
     snprintf(why, 256, "bad options: id %" PRIu64 " must be one of 1 to %d members, the directory's name short", o->id,

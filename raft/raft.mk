@@ -3,6 +3,7 @@ libpintle_a_SOURCES += \
   raft/compact.c \
   raft/entries.c raft/entries.h \
   raft/frame.c raft/frame.h \
+  raft/members.c \
   raft/log.c raft/log.h \
   raft/meta.c raft/meta.h \
   raft/node.c raft/node.h raft/node_impl.h \
@@ -15,6 +16,8 @@ libpintle_a_SOURCES += \
   raft/send.c \
   raft/snapshot.c raft/snapshot.h \
   raft/step.c \
+  raft/testify.c \
   raft/transport.c raft/transport.h \
   raft/turn.c \
-  raft/wire.h
+  raft/wire.h \
+  raft/witness.c raft/witness.h

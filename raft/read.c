@@ -84,7 +84,7 @@ static void send_probes(struct raft_node *n)
 {
     const struct message m = {.type = FRAME_PROBE, .term = n->read_term, .seq = n->read_seq};
     n->read_sent = node_ms(n);
-    for (size_t i = 0; i < n->o.n_members; i++)
+    for (size_t i = 0; i < n->n_members; i++)
         if (n->members[i].id != n->o.id && is_voter(n, n->members[i].id) && !(n->read_acks >> i & 1))
             node_send_message(n, n->members[i].id, &m);
 }
@@ -92,7 +92,7 @@ static void send_probes(struct raft_node *n)
 static bool have_majority(const struct raft_node *n)
 {
     unsigned voters = 0, yes = 0;
-    for (size_t i = 0; i < n->o.n_members; i++) {
+    for (size_t i = 0; i < n->n_members; i++) {
         if (!is_voter(n, n->members[i].id))
             continue;
         voters++;
@@ -184,7 +184,7 @@ static void on_probe_result(struct raft_node *n, uint64_t from, const struct mes
     if (!n->read_round || m->seq != n->read_seq || m->term != n->read_term ||
         n->read_term != raft_current_term(&n->core) || raft_state(&n->core) != RAFT_LEADER)
         return;
-    for (size_t i = 0; i < n->o.n_members; i++)
+    for (size_t i = 0; i < n->n_members; i++)
         if (n->members[i].id == from)
             n->read_acks |= (uint64_t)1 << i;
     if (have_majority(n))

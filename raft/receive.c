@@ -51,8 +51,9 @@ static void end_receive(struct snapshot_receive *r)
 
 static void offer(struct raft_node *n, const struct snapshot_receive *r)
 {
-    const struct raft_member *from = node_member(n, r->from);
-    struct raft_message m = {.type = RAFT_INSTALL_SNAPSHOT, .server_id = from->id, .server_address = from->address};
+    struct raft_message m = {.type = RAFT_INSTALL_SNAPSHOT,
+                             .server_id = r->from,
+                             .server_address = transport_address(n->transport, r->from)};
     struct raft_install_snapshot *args = &m.install_snapshot;
     struct raft_buffer conf = {(void *)r->info.conf, r->info.conf_n};
     if (raft_configuration_decode(&conf, &args->conf))

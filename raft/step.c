@@ -442,6 +442,7 @@ static bool on_message(struct raft_node *n, const struct raft_member *from, cons
         fill_vote_result(&out, m);
         break;
     case FRAME_APPEND_RESULT:
+        witness_term(&n->witness, from->id, m->term);
         fill_append_result(&out, m);
         break;
     case FRAME_TIMEOUT_NOW:
@@ -460,12 +461,21 @@ bool node_on_frame(void *ctx, uint64_t from, const struct frame *f)
 {
     struct raft_node *n = ctx;
     struct message m;
-    const struct raft_member *member = node_member(n, from);
-    if (n->failed || n->closing || !member)
+    if (n->failed || n->closing)
         return true;
+    struct raft_member member = {.id = from};
+    snprintf(member.address, sizeof(member.address), "%s", transport_address(n->transport, from));
     if (f->type == FRAME_APPEND)
-        return on_append(n, member, f);
-    return frame_read_message(f, &m) == 0 && on_message(n, member, &m);
+        return on_append(n, &member, f);
+    return frame_read_message(f, &m) == 0 && on_message(n, &member, &m);
+}
+
+void node_forget_leader(struct raft_node *n)
+{
+    struct raft *r = &n->core;
+    r->follower_state.current_leader.id = 0;
+    raft_free(r->follower_state.current_leader.address);
+    r->follower_state.current_leader.address = NULL;
 }
 
 /* A broken link to the leader is a much earlier sign of its death than the election timer: forget it, so that we also
@@ -477,9 +487,7 @@ void node_on_lost(void *ctx, uint64_t from)
     if (n->failed || n->closing || n->installing || raft_state(r) != RAFT_FOLLOWER ||
         r->follower_state.current_leader.id != from)
         return;
-    r->follower_state.current_leader.id = 0;
-    raft_free(r->follower_state.current_leader.address);
-    r->follower_state.current_leader.address = NULL;
+    node_forget_leader(n);
     uint64_t delay = 1 + loop_random_below(n->l, n->o.election_ms / 4 + 1);
     r->election_timer_start = node_ms(n) + delay - r->follower_state.randomized_election_timeout;
     node_wake(n);

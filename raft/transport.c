@@ -15,7 +15,7 @@ enum {
 
 struct transport_dial {
     struct transport *t; /* NULL: cancelled while the handshake, which cannot be, goes on */
-    const struct raft_member *to;
+    uint64_t to;
     enum hello_kind kind;
     struct list link; /* in t->dials */
     struct connecting *connecting;
@@ -26,7 +26,13 @@ struct transport_dial {
 
 struct peer {
     struct transport *t;
-    const struct raft_member *member;
+    uint64_t id;
+    char address[RAFT_ADDR_MAX]; /* as the membership says; "" = a guest */
+    char told[RAFT_ADDR_MAX];    /* as it says itself; "" = it has not */
+    char info[RAFT_INFO_MAX];
+    size_t info_n;
+    bool guest, informed; /* informed: our INFO is on its way on this link */
+    unsigned attempts;    /* since the link was up: both addresses are tried in turn */
     struct transport_dial *dial;
     struct conn *conn; /* what we send on; NULL when down */
     struct buf in;     /* part of a PONG */
@@ -42,14 +48,14 @@ struct incoming {
     struct conn *conn;
     uint64_t from; /* 0 until hello */
     uint64_t heard;
-    bool refused; /* what it says is not heard */
+    enum refusal refusal; /* of a stranger, or of what the greeting said: nothing else is heard */
     struct buf in;
 };
 
 struct transport {
     struct transport_options o;
     struct listener *listener;
-    struct peer peers[RAFT_MEMBERS_MAX];
+    struct peer *peers[TRANSPORT_PEERS_MAX];
     size_t n_peers, n_incoming;
     struct list dials, incoming;
     struct loop_timer tick;
@@ -63,8 +69,8 @@ static struct log *log_of(struct transport *t)
 static struct peer *find_peer(const struct transport *t, uint64_t id)
 {
     for (size_t i = 0; i < t->n_peers; i++)
-        if (t->peers[i].member->id == id)
-            return (struct peer *)&t->peers[i];
+        if (t->peers[i]->id == id)
+            return t->peers[i];
     return NULL;
 }
 
@@ -90,9 +96,9 @@ static void dial_secured(void *ctx, int err, struct conn *c)
         mem_free(d);
         return;
     }
-    if (!err && !secure_speaks_for(d->t->o.tls, c, d->to->id))
+    if (!err && !secure_speaks_for(d->t->o.tls, c, d->to))
         err = -EKEYREJECTED;
-    const struct hello hello = {d->kind, d->t->o.cluster_id, d->t->o.id, d->to->id};
+    const struct hello hello = {d->kind, d->t->o.cluster_id, d->t->o.id, d->to};
     struct blob *b = err ? NULL : frame_hello(&hello);
     if (!err && !b)
         err = -ENOMEM;
@@ -140,15 +146,22 @@ static void dial_timed_out(struct loop_timer *timer)
     done(done_ctx, -ETIMEDOUT, NULL);
 }
 
-static struct transport_dial *dial(struct transport *t, const struct raft_member *to, enum hello_kind kind,
+/* The address to try next. */
+static const char *address_of(const struct peer *p)
+{
+    bool told = p->told[0] && (p->attempts % 2 == 0 || !p->address[0]);
+    return told ? p->told : p->address;
+}
+
+static struct transport_dial *dial(struct transport *t, const struct peer *p, enum hello_kind kind,
                                    void (*done)(void *ctx, int err, struct conn *c), void *ctx)
 {
     struct transport_dial *d = mem_new(struct transport_dial);
-    *d = (struct transport_dial){.t = t, .to = to, .kind = kind, .done = done, .ctx = ctx};
+    *d = (struct transport_dial){.t = t, .to = p->id, .kind = kind, .done = done, .ctx = ctx};
     list_push(&t->dials, &d->link);
     d->timer.cb = dial_timed_out;
     loop_timer_start(t->o.loop, &d->timer, TRANSPORT_CONNECT_MS);
-    d->connecting = loop_connect(t->o.loop, to->address, dial_connected, d);
+    d->connecting = loop_connect(t->o.loop, address_of(p), dial_connected, d);
     return d;
 }
 
@@ -156,7 +169,7 @@ struct transport_dial *transport_dial_snapshot(struct transport *t, uint64_t to,
                                                void (*done)(void *ctx, int err, struct conn *c), void *ctx)
 {
     const struct peer *p = find_peer(t, to);
-    return p ? dial(t, p->member, HELLO_SNAPSHOT, done, ctx) : NULL;
+    return p && address_of(p)[0] ? dial(t, p, HELLO_SNAPSHOT, done, ctx) : NULL;
 }
 
 /* ---- what we send on ---- */
@@ -170,20 +183,34 @@ static void peer_retry_later(struct peer *p)
 
 static void peer_down(struct peer *p, int err)
 {
-    log_info(log_of(p->t), "raft", "link down peer=%" PRIu64 " error=\"%s\"", p->member->id,
-             err ? strerror(-err) : "closed");
+    log_info(log_of(p->t), "raft", "link down peer=%" PRIu64 " error=\"%s\"", p->id, err ? strerror(-err) : "closed");
     conn_close(p->conn);
     p->conn = NULL;
     p->format = 0;
+    p->informed = false;
     buf_clear(&p->in);
     peer_retry_later(p);
-    p->t->o.handler->on_lost(p->t->o.ctx, p->member->id);
+    p->t->o.handler->on_lost(p->t->o.ctx, p->id);
+}
+
+/* Once a link, to those who understand it. */
+static void inform(struct peer *p)
+{
+    const struct transport_options *o = &p->t->o;
+    if (p->informed || p->format < 2 || !p->conn || !o->address)
+        return;
+    struct blob *b = frame_info(slice_str(o->address), o->info);
+    if (!b)
+        return;
+    struct chunk c = chunk_take(b);
+    p->informed = true;
+    conn_write(p->conn, &c, 1);
 }
 
 static enum refusal greet(struct peer *p, const struct message *m)
 {
     p->format = m->format ? m->format : 1;
-    return p->t->o.handler->on_greeting(p->t->o.ctx, p->member->id, m);
+    return p->t->o.handler->on_greeting(p->t->o.ctx, p->id, m);
 }
 
 /* A listener sends nothing but PONGs. */
@@ -201,8 +228,11 @@ static void peer_on_data(void *ctx, const char *bytes, size_t n)
             return;
         err = got < 0 || f.type != FRAME_PONG ? -EPROTO : frame_read_message(&f, &m);
         buf_shift(&p->in, err ? 0 : size);
-        if (!err)
+        if (!err) {
+            p->retry_ms = TRANSPORT_RETRY_MIN_MS; /* only now: others hang up on who is not welcome */
             greet(p, &m);
+            inform(p);
+        }
     }
     peer_down(p, err);
 }
@@ -214,8 +244,8 @@ static void peer_on_end(void *ctx, int err)
 
 static void say(struct transport *t, struct conn *c, enum frame_type type, enum refusal refusal)
 {
-    const struct message m = {
-        .type = type, .format = t->o.format, .refusal = (uint8_t)refusal, .incarnation = t->o.incarnation};
+    struct message m = {.type = type, .format = t->o.format, .refusal = (uint8_t)refusal};
+    t->o.handler->fill_greeting(t->o.ctx, &m);
     struct blob *b = frame_message(&m);
     if (!b)
         return;
@@ -230,23 +260,25 @@ static void peer_dialled(void *ctx, int err, struct conn *c)
     struct peer *p = ctx;
     p->dial = NULL;
     if (err) {
-        log_debug(log_of(p->t), "raft", "cannot reach peer=%" PRIu64 " address=%s error=\"%s\"", p->member->id,
-                  p->member->address, strerror(-err));
+        log_debug(log_of(p->t), "raft", "cannot reach peer=%" PRIu64 " address=%s error=\"%s\"", p->id, address_of(p),
+                  strerror(-err));
+        p->attempts++;
         peer_retry_later(p);
         return;
     }
     p->conn = c;
-    p->retry_ms = TRANSPORT_RETRY_MIN_MS;
     p->heard = loop_now(p->t->o.loop);
     conn_handle(c, &peer_handler, p);
     say(p->t, c, FRAME_PING, REFUSAL_NONE);
-    log_info(log_of(p->t), "raft", "link up peer=%" PRIu64, p->member->id);
+    log_info(log_of(p->t), "raft", "link up peer=%" PRIu64, p->id);
 }
 
 static void peer_dial(struct loop_timer *timer)
 {
     struct peer *p = container_of(timer, struct peer, retry);
-    p->dial = dial(p->t, p->member, HELLO_LOG, peer_dialled, p);
+    if (!address_of(p)[0] || p->dial || p->conn)
+        return; /* a guest that has not said where it is */
+    p->dial = dial(p->t, p, HELLO_LOG, peer_dialled, p);
 }
 
 static void drop_chunks(const struct chunk *chunks, size_t n)
@@ -275,6 +307,19 @@ unsigned transport_format(const struct transport *t, uint64_t id)
 {
     const struct peer *p = find_peer(t, id);
     return p ? p->format : 0;
+}
+
+const char *transport_address(const struct transport *t, uint64_t id)
+{
+    const struct peer *p = find_peer(t, id);
+    return !p ? "" : p->address[0] ? p->address : p->told;
+}
+
+const char *transport_told(const struct transport *t, uint64_t id, struct slice *ret_info)
+{
+    const struct peer *p = find_peer(t, id);
+    *ret_info = p ? slice_of(p->info, p->info_n) : SLICE_NONE;
+    return p ? p->told : "";
 }
 
 /* ---- what we hear on ---- */
@@ -328,7 +373,7 @@ static bool hello_ok(struct incoming *in, const struct frame *f, struct hello *r
         refuse(in, "no hello");
         return false;
     }
-    if (ret->cluster_id != t->o.cluster_id || ret->to != t->o.id || !find_peer(t, ret->from)) {
+    if (ret->cluster_id != t->o.cluster_id || ret->to != t->o.id || ret->from == t->o.id || !ret->from) {
         refuse(in, "another cluster or member was meant");
         return false;
     }
@@ -342,12 +387,35 @@ static bool hello_ok(struct incoming *in, const struct frame *f, struct hello *r
 /* What became of a frame. */
 enum taken { TAKEN, TAKEN_BAD, TAKEN_OVER };
 
+static struct peer *peer_new(struct transport *t, uint64_t id)
+{
+    struct peer *p = mem_new(struct peer);
+    *p = (struct peer){.t = t, .id = id, .retry.cb = peer_dial, .retry_ms = TRANSPORT_RETRY_MIN_MS};
+    buf_init(&p->in, PONG_BUFFER_MAX);
+    t->peers[t->n_peers++] = p;
+    return p;
+}
+
+static enum refusal receive_stranger(struct transport *t, uint64_t id)
+{
+    enum refusal refusal = t->o.handler->on_stranger(t->o.ctx, id);
+    if (refusal == REFUSAL_NONE && t->n_peers == TRANSPORT_PEERS_MAX)
+        refusal = REFUSAL_STRANGER;
+    if (refusal == REFUSAL_NONE)
+        peer_new(t, id)->guest = true;
+    return refusal;
+}
+
 static enum taken take_hello(struct incoming *in, const struct frame *f, struct slice rest)
 {
     struct hello hello;
     if (!hello_ok(in, f, &hello))
         return TAKEN_BAD;
     struct transport *t = in->t;
+    if (!find_peer(t, hello.from))
+        in->refusal = receive_stranger(t, hello.from);
+    if (in->refusal && hello.kind != HELLO_LOG)
+        return TAKEN_BAD;
     if (hello.kind == HELLO_LOG) {
         drop_older(t, hello.from);
         in->from = hello.from;
@@ -366,11 +434,32 @@ static enum taken take_ping(struct incoming *in, const struct frame *f)
 {
     struct message m;
     struct peer *p = find_peer(in->t, in->from);
-    if (!p || frame_read_message(f, &m))
+    if (frame_read_message(f, &m))
         return TAKEN_BAD;
-    enum refusal refusal = greet(p, &m);
-    in->refused = refusal != REFUSAL_NONE;
-    say(in->t, in->conn, FRAME_PONG, refusal);
+    if (p)
+        in->refusal = greet(p, &m);
+    say(in->t, in->conn, FRAME_PONG, in->refusal);
+    return TAKEN;
+}
+
+static enum taken take_info(struct incoming *in, const struct frame *f)
+{
+    struct slice address, info;
+    struct peer *p = find_peer(in->t, in->from);
+    if (frame_read_info(f->payload, &address, &info))
+        return TAKEN_BAD;
+    if (!p)
+        return TAKEN;
+    bool moved = !slice_eq_str(address, p->told);
+    memcpy(p->told, address.p, address.n);
+    p->told[address.n] = '\0';
+    p->info_n = info.n;
+    if (info.n)
+        memcpy(p->info, info.p, info.n);
+    if (moved && !p->conn && !p->dial) {
+        p->attempts = 0;
+        loop_timer_start(in->t->o.loop, &p->retry, 0);
+    }
     return TAKEN;
 }
 
@@ -380,7 +469,11 @@ static enum taken take_frame(struct incoming *in, const struct frame *f, struct 
         return take_hello(in, f, rest);
     if (f->type == FRAME_PING)
         return take_ping(in, f);
-    if (!in->refused && !in->t->o.handler->on_frame(in->t->o.ctx, in->from, f))
+    if (in->refusal)
+        return TAKEN;
+    if (f->type == FRAME_INFO)
+        return take_info(in, f);
+    if (!in->t->o.handler->on_frame(in->t->o.ctx, in->from, f))
         return TAKEN_BAD;
     return TAKEN;
 }
@@ -482,7 +575,7 @@ static void on_tick(struct loop_timer *timer)
     struct transport *t = container_of(timer, struct transport, tick);
     loop_timer_start(t->o.loop, timer, TRANSPORT_PING_MS);
     for (size_t i = 0; i < t->n_peers; i++) {
-        struct peer *p = &t->peers[i];
+        struct peer *p = t->peers[i];
         if (p->conn && silent(t, p->heard))
             peer_down(p, -ETIMEDOUT);
         else if (p->conn)
@@ -497,16 +590,47 @@ static void on_tick(struct loop_timer *timer)
 
 /* ---- life ---- */
 
-static void add_peers(struct transport *t)
+static void peer_free(struct peer *p)
 {
-    for (size_t i = 0; i < t->o.n_members; i++) {
-        if (t->o.members[i].id == t->o.id)
+    loop_timer_stop(p->t->o.loop, &p->retry);
+    transport_dial_cancel(p->dial);
+    conn_close(p->conn);
+    buf_done(&p->in);
+    mem_free(p);
+}
+
+static void drop_peer(struct transport *t, size_t i)
+{
+    drop_older(t, t->peers[i]->id);
+    peer_free(t->peers[i]);
+    t->peers[i] = t->peers[--t->n_peers];
+}
+
+static bool is_among(uint64_t id, const struct raft_member *members, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (members[i].id == id)
+            return true;
+    return false;
+}
+
+void transport_set_members(struct transport *t, const struct raft_member *members, size_t n)
+{
+    for (size_t i = t->n_peers; i-- > 0;)
+        if (!t->peers[i]->guest && !is_among(t->peers[i]->id, members, n))
+            drop_peer(t, i);
+    for (size_t i = 0; i < n; i++) {
+        struct peer *p = find_peer(t, members[i].id);
+        if (members[i].id == t->o.id || (!p && t->n_peers == TRANSPORT_PEERS_MAX))
             continue;
-        struct peer *p = &t->peers[t->n_peers++];
-        *p = (struct peer){
-            .t = t, .member = &t->o.members[i], .retry.cb = peer_dial, .retry_ms = TRANSPORT_RETRY_MIN_MS};
-        buf_init(&p->in, PONG_BUFFER_MAX);
-        loop_timer_start(t->o.loop, &p->retry, 0);
+        if (!p)
+            p = peer_new(t, members[i].id);
+        p->guest = false;
+        if (strcmp(p->address, members[i].address) == 0)
+            continue;
+        memcpy(p->address, members[i].address, sizeof p->address);
+        if (!p->conn && !p->dial)
+            loop_timer_start(t->o.loop, &p->retry, 0);
     }
 }
 
@@ -521,7 +645,7 @@ int transport_new(const struct transport_options *o, struct transport **ret)
         mem_free(t);
         return err;
     }
-    add_peers(t);
+    transport_set_members(t, o->members, o->n_members);
     t->tick.cb = on_tick;
     loop_timer_start(o->loop, &t->tick, TRANSPORT_PING_MS);
     *ret = t;
@@ -541,9 +665,8 @@ void transport_free(struct transport *t)
         incoming_close(container_of(it, struct incoming, link));
     }
     for (size_t i = 0; i < t->n_peers; i++) {
-        loop_timer_stop(t->o.loop, &t->peers[i].retry);
-        conn_close(t->peers[i].conn);
-        buf_done(&t->peers[i].in);
+        t->peers[i]->dial = NULL; /* cancelled above */
+        peer_free(t->peers[i]);
     }
     mem_free(t);
 }

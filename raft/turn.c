@@ -111,15 +111,21 @@ void raft_node_propose(struct raft_node *n, struct blob *command, struct raft_pr
 
 /* ---- submitting ---- */
 
-static void submit(struct raft_node *n, struct raft_entry *entries, unsigned count)
+int node_submit(struct raft_node *n, struct raft_entry *entries, unsigned count)
 {
     struct raft_event e = {.type = RAFT_SUBMIT};
     e.submit.entries = entries;
     e.submit.n = count;
     n->submitting = true;
-    uint64_t first = entries_last(&n->log) + 1;
     int err = node_step(n, &e);
     n->submitting = false;
+    return err;
+}
+
+static void submit_proposals(struct raft_node *n, struct raft_entry *entries, unsigned count)
+{
+    uint64_t first = entries_last(&n->log) + 1;
+    int err = node_submit(n, entries, count);
     struct list *it = n->queued.next;
     for (unsigned i = 0; i < count && it != &n->queued; i++) {
         struct raft_proposal *p = proposal_of(it);
@@ -135,7 +141,6 @@ static void submit(struct raft_node *n, struct raft_entry *entries, unsigned cou
     }
 }
 
-/* Guard G3 needs no code yet: only commands and barriers are submitted; a CHANGE would have to go alone. */
 static void submit_queued(struct raft_node *n)
 {
     if (list_empty(&n->queued))
@@ -155,7 +160,7 @@ static void submit_queued(struct raft_node *n)
         entries[count++] = (struct raft_entry){
             .term = raft_current_term(&n->core), .type = RAFT_COMMAND, .buf = {b->bytes, b->n}, .batch = b};
     }
-    submit(n, entries, count);
+    submit_proposals(n, entries, count);
     mem_free(entries);
     if (!list_empty(&n->queued))
         node_wake(n);
@@ -169,14 +174,9 @@ static void submit_barrier(struct raft_node *n)
         return;
     struct raft_entry entry = {
         .term = raft_current_term(&n->core), .type = RAFT_BARRIER, .buf = {b->bytes, b->n}, .batch = b};
-    struct raft_event e = {.type = RAFT_SUBMIT};
-    e.submit.entries = &entry;
-    e.submit.n = 1;
-    n->submitting = true;
     uint64_t index = entries_last(&n->log) + 1;
-    if (node_step(n, &e) == 0)
+    if (node_submit(n, &entry, 1) == 0)
         n->own_index = index;
-    n->submitting = false;
     blob_unref(b);
 }
 
@@ -424,6 +424,11 @@ void node_on_core_timer(struct loop_timer *t)
         r->election_timer_start += 5;
         return;
     }
+    /* Guard G11: only a voter forgets a silent leader by itself. Another one would refuse its vote for ever, and after a
+     * promotion that it has not heard of, that vote may be the one that counts. */
+    if (raft_state(r) == RAFT_FOLLOWER &&
+        node_ms(n) >= r->election_timer_start + r->follower_state.randomized_election_timeout)
+        node_forget_leader(n);
     struct raft_event e = {.type = RAFT_TIMEOUT};
     node_step(n, &e);
 }
@@ -474,15 +479,19 @@ void node_turn(struct loop_hook *h)
     }
     report_stored(n);
     apply_committed(n);
+    node_follow_members(n);
     node_finish_failed(n);
     tell_role(n);
     if (raft_state(&n->core) == RAFT_LEADER && n->own_index == 0)
         submit_barrier(n);
+    node_submit_change(n);
     submit_queued(n);
+    node_follow_members(n);
     write_log(n);
     node_reads_turn(n);
     node_snapshot_turn(n);
     node_check_transfer(n);
+    node_testify_turn(n);
     set_timer(n);
     update_metrics(n);
 }

@@ -98,8 +98,14 @@ static void failed(void *ctx, int err, const char *reason)
     r->options.failed(r->options.ctx, err, reason);
 }
 
-static const struct raft_machine machine = {apply,         applied, snapshot_take, snapshot_write,
-                                            snapshot_free, restore, role,          failed};
+static const struct raft_machine machine = {.apply = apply,
+                                            .applied = applied,
+                                            .snapshot_take = snapshot_take,
+                                            .snapshot_write = snapshot_write,
+                                            .snapshot_free = snapshot_free,
+                                            .restore = restore,
+                                            .role = role,
+                                            .failed = failed};
 
 /* ---- housekeeping on the leader ---- */
 

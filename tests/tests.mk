@@ -17,7 +17,10 @@ UNIT_TESTS += tests/unit/test_print
 UNIT_TESTS += tests/unit/test_raft_log
 UNIT_TESTS += tests/unit/test_raft_guards
 UNIT_TESTS += tests/unit/test_raft_sim
+UNIT_TESTS += tests/unit/test_raft_members
 UNIT_TESTS += tests/unit/test_raft_uv
+UNIT_TESTS += tests/unit/test_raft_witness
+UNIT_TESTS += tests/unit/test_raft_flips
 UNIT_TESTS += tests/unit/test_validate
 UNIT_TESTS += tests/unit/test_net
 UNIT_TESTS += tests/unit/test_net_raw
@@ -41,7 +44,9 @@ check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 
 tests_unit_test_loop_uv_SOURCES = tests/unit/test_loop_uv.c tests/unit/loop_common.c tests/unit/loop_common.h
+tests_unit_test_raft_members_SOURCES = tests/unit/test_raft_members.c tests/unit/raft_cluster.c tests/unit/raft_cluster.h
 tests_unit_test_raft_sim_SOURCES = tests/unit/test_raft_sim.c tests/unit/raft_cluster.c tests/unit/raft_cluster.h
+tests_unit_test_raft_witness_SOURCES = tests/unit/test_raft_witness.c tests/unit/raft_cluster.c tests/unit/raft_cluster.h
 tests_unit_test_loop_sim_SOURCES = tests/unit/test_loop_sim.c tests/unit/loop_common.c tests/unit/loop_common.h
 tests_unit_test_net_SOURCES = tests/unit/test_net.c tests/unit/net_common.c tests/unit/net_common.h
 tests_unit_test_net_raw_SOURCES = tests/unit/test_net_raw.c tests/unit/net_common.c tests/unit/net_common.h
@@ -105,3 +110,14 @@ tests_fuzz_fuzz_rbac_SOURCES = tests/fuzz/fuzz_rbac.c tests/fuzz/fuzz.h
 tests_fuzz_fuzz_rbac_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_rbac_LDADD = $(PINTLE_LIBS)
 endif
+
+# What jepsen's histories and checkers are worth.
+JEPSEN_TESTS = tests/unit/test_jepsen_history tests/unit/test_jepsen_linear tests/unit/test_jepsen_checkers
+check_PROGRAMS += $(JEPSEN_TESTS)
+TESTS += $(JEPSEN_TESTS)
+tests_unit_test_jepsen_history_SOURCES = tests/unit/test_jepsen_history.c tests/unit/jepsen_common.h
+tests_unit_test_jepsen_history_LDADD = libjepsen.a $(LDADD)
+tests_unit_test_jepsen_linear_SOURCES = tests/unit/test_jepsen_linear.c tests/unit/jepsen_common.h
+tests_unit_test_jepsen_linear_LDADD = libjepsen.a $(LDADD)
+tests_unit_test_jepsen_checkers_SOURCES = tests/unit/test_jepsen_checkers.c tests/unit/jepsen_common.h
+tests_unit_test_jepsen_checkers_LDADD = libjepsen.a $(LDADD)

@@ -212,7 +212,7 @@ static void on_signal(void *ctx, int signo)
     s->stopping = true;
     log_info(loop_log(s->loop), "server", "stopping signal=%d", signo);
     if (replica_is_leader(s->replica))
-        raft_node_transfer(replica_raft(s->replica), TRANSFER_MS, on_transferred, s);
+        raft_node_transfer(replica_raft(s->replica), 0, TRANSFER_MS, on_transferred, s);
     else
         on_transferred(s, 0);
 }
@@ -236,7 +236,7 @@ static int open_replica(struct server *s, char why[256])
 {
     struct replica_options o = {.raft = {.dir = s->o.data_dir,
                                          .id = (uint64_t)s->o.id,
-                                         .cluster_id = 1,
+                                         .cluster_id = 0, /* as the data directory says */
                                          .members = s->members,
                                          .n_members = s->n_members,
                                          .listen = s->o.peer_listen,

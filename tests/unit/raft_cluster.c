@@ -125,21 +125,28 @@ static void role(void *ctx, bool is_leader, uint64_t term, uint64_t leader_id)
     x->term = term;
     if (!is_leader)
         return;
-    assert_int_equal(leader_id, x->i + 1);
+    assert_int_equal(leader_id, x->id);
     assert_true(term < CLUSTER_TERMS);
     uint64_t *who = &x->c->leader_of[term];
-    CHECK(x->c, *who == 0 || *who == x->i + 1, "two leaders in term %llu", (unsigned long long)term);
-    *who = x->i + 1;
+    CHECK(x->c, *who == 0 || *who == x->id, "two leaders in term %llu", (unsigned long long)term);
+    *who = x->id;
+}
+
+static bool removed(void *ctx, uint64_t id)
+{
+    struct cluster_node *x = ctx;
+    return id < 64 && (x->c->removed >> id & 1);
 }
 
 static void failed(void *ctx, int err, const char *reason)
 {
     struct cluster_node *x = ctx;
-    CHECK(x->c, x->c->expect_failures, "node %zu failed: %s (%d)", x->i, reason, err);
+    CHECK(x->c, x->c->expect_failures || removed(x, x->id), "node %zu failed: %s (%d)", x->i, reason, err);
     x->failed = true;
 }
 
 static const struct raft_machine machine = {
+    .removed = removed,
     .apply = apply,
     .applied = applied,
     .snapshot_take = snapshot_take,
@@ -255,11 +262,17 @@ void cluster_read(struct cluster *c, size_t i)
 int cluster_try_start(struct cluster *c, size_t i, char why[256])
 {
     struct cluster_node *x = &c->nodes[i];
-    char listen[64];
-    snprintf(listen, sizeof(listen), "n%zu:7443", i + 1);
+    char listen[64], dir[64];
+    snprintf(listen, sizeof(listen), "n%zu:%u", i + 1, x->port);
+    snprintf(dir, sizeof(dir), "/raft-%llu", (unsigned long long)x->id);
     struct raft_options o = c->options;
-    o.id = i + 1;
-    o.listen = listen;
+    o.id = x->id;
+    o.listen = o.address = listen;
+    o.format = 2;
+    if (x->id > c->initial) {
+        o.join = true;
+        o.dir = dir;
+    }
     x->state = (struct machine_state){.index = 0};
     x->leader = x->failed = false;
     int err = raft_node_open(x->l, &o, &machine, x, &x->n, why);
@@ -302,7 +315,7 @@ void cluster_init(struct cluster *c, uint64_t seed, size_t n)
     for (size_t i = 0; i < n; i++) {
         char name[32];
         snprintf(name, sizeof(name), "n%zu", i + 1);
-        c->nodes[i] = (struct cluster_node){.c = c, .i = i, .l = sim_host(c->w, name)};
+        c->nodes[i] = (struct cluster_node){.c = c, .i = i, .id = i + 1, .port = 7443, .l = sim_host(c->w, name)};
         c->members[i].id = i + 1;
         snprintf(c->members[i].address, sizeof(c->members[i].address), "n%zu:7443", i + 1);
         if (getenv("PINTLE_SIM_LOG")) {
@@ -310,6 +323,8 @@ void cluster_init(struct cluster *c, uint64_t seed, size_t n)
             loop_log(c->nodes[i].l)->level = LOG_DEBUG;
         }
     }
+    c->initial = n;
+    c->next_member = n + 1;
     c->options = (struct raft_options){.dir = "/raft",
                                        .cluster_id = 77,
                                        .members = c->members,
@@ -349,10 +364,74 @@ size_t cluster_leader(struct cluster *c)
     return 0;
 }
 
+struct cluster_node *cluster_member(struct cluster *c, uint64_t id)
+{
+    for (size_t i = 0; i < c->n; i++)
+        if (c->nodes[i].id == id)
+            return &c->nodes[i];
+    return NULL;
+}
+
+uint64_t cluster_join(struct cluster *c, size_t i)
+{
+    cluster_kill(c, i, false);
+    c->nodes[i].id = c->next_member++;
+    c->nodes[i].outside = true;
+    cluster_start(c, i);
+    return c->nodes[i].id;
+}
+
+struct change {
+    struct raft_proposal p;
+    struct cluster *c;
+    int *ret;
+};
+
+static void change_done(struct raft_proposal *p, int err)
+{
+    struct change *x = container_of(p, struct change, p);
+    x->c->pending--;
+    if (x->ret)
+        *x->ret = err;
+    mem_free(x);
+}
+
+int cluster_change(struct cluster *c, enum raft_change_kind kind, uint64_t id, enum raft_member_role role)
+{
+    int ret = 1;
+    struct change *x = mem_new(struct change);
+    struct raft_change_request q = {.kind = kind, .member = {.id = id, .role = role}};
+    struct cluster_node *node = cluster_member(c, id);
+    snprintf(q.member.address, sizeof(q.member.address), "n%zu:%u", node ? node->i + 1 : 99, node ? node->port : 7443);
+    x->p.done = change_done;
+    x->c = c;
+    x->ret = &ret;
+    c->pending++;
+    raft_node_change(c->nodes[cluster_leader(c)].n, &q, &x->p);
+    for (int ms = 0; ret == 1 && ms < 20000; ms++)
+        sim_run_ms(c->w, 1);
+    x->ret = ret == 1 ? NULL : x->ret;
+    return ret;
+}
+
+/* Those that the leader's membership does not know are outside. */
+static void find_outside(struct cluster *c)
+{
+    struct raft_status s;
+    raft_node_status(c->nodes[cluster_leader(c)].n, &s);
+    for (size_t i = 0; i < c->n; i++) {
+        c->nodes[i].outside = true;
+        for (size_t j = 0; j < s.n_members; j++)
+            if (s.members[j].member.id == c->nodes[i].id && s.members[j].member.role != MEMBER_SPARE)
+                c->nodes[i].outside = false;
+    }
+}
+
 static bool all_same(struct cluster *c)
 {
     for (size_t i = 0; i < c->n; i++)
-        if (c->nodes[i].state.index != c->last || c->nodes[i].state.hash != c->hashes[c->last])
+        if (!c->nodes[i].outside &&
+            (c->nodes[i].state.index != c->last || c->nodes[i].state.hash != c->hashes[c->last]))
             return false;
     return true;
 }
@@ -367,9 +446,9 @@ void cluster_settle(struct cluster *c)
         sim_disk_fail(c->w, c->nodes[i].l, 0, 0);
         if (c->nodes[i].failed)
             cluster_kill(c, i, false);
-        if (!c->nodes[i].n)
+        if (!c->nodes[i].n && !(c->removed >> c->nodes[i].id & 1))
             cluster_start(c, i);
-        CHECK(c, c->nodes[i].n, "node %zu does not start on a healthy disk", i);
+        CHECK(c, c->nodes[i].n || c->removed >> c->nodes[i].id & 1, "node %zu does not start on a healthy disk", i);
     }
     int err = 1;
     for (int i = 0; i < 50 && err; i++) { /* leadership may be changing hands */
@@ -377,10 +456,13 @@ void cluster_settle(struct cluster *c)
         sim_run_ms(c->w, err ? 100 : 0);
     }
     CHECK(c, err == 0, "no write goes through after everything was healed (%d)", err);
-    for (int ms = 0; ms < 20000 && !(c->last && all_same(c)); ms++)
+    for (int ms = 0; ms < 20000 && !(c->last && all_same(c)); ms++) {
+        if (ms % 1000 == 0)
+            find_outside(c);
         sim_run_ms(c->w, 1);
+    }
     for (size_t i = 0; i < c->n; i++)
-        CHECK(c, c->nodes[i].state.index == c->last, "node %zu is stuck at %llu of %llu", i,
+        CHECK(c, c->nodes[i].outside || c->nodes[i].state.index == c->last, "node %zu is stuck at %llu of %llu", i,
               (unsigned long long)c->nodes[i].state.index, (unsigned long long)c->last);
     CHECK(c, all_same(c), "states differ");
 }

@@ -11,7 +11,7 @@
 #include "loop/sim.h"
 #include "raft/node.h"
 
-enum { CLUSTER_MAX = 5, CLUSTER_KEYS = 8, CLUSTER_TERMS = 4096 };
+enum { CLUSTER_MAX = 8, CLUSTER_KEYS = 8, CLUSTER_TERMS = 4096 };
 
 struct cluster;
 
@@ -23,6 +23,9 @@ struct machine_state {
 struct cluster_node {
     struct cluster *c;
     size_t i;
+    uint64_t id; /* its member id; another one when it joins again */
+    unsigned port;
+    bool outside; /* no member, or a spare: gets nothing */
     struct loop *l;
     struct raft_node *n; /* NULL while down */
     struct machine_state state;
@@ -35,6 +38,10 @@ struct cluster {
     struct sim *w;
     uint64_t seed;
     size_t n;
+    size_t initial;       /* the first of them form the cluster; the others are outside */
+    uint64_t next_member; /* id for the next one that joins */
+    uint64_t asked;       /* bit id: it was asked to join, or is one of the first */
+    uint64_t removed;     /* bit id: that member was removed */
     struct cluster_node nodes[CLUSTER_MAX];
     struct raft_options options;
     struct raft_member members[CLUSTER_MAX];
@@ -52,6 +59,12 @@ struct cluster {
 /* n replicas, running. options: defaults for tests may be changed in c->options before cluster_start_all. */
 void cluster_init(struct cluster *c, uint64_t seed, size_t n);
 void cluster_done(struct cluster *c);
+/* Member id lives here and may lead: the node of that member, or NULL. */
+struct cluster_node *cluster_member(struct cluster *c, uint64_t id);
+/* Starts node i with an empty directory as a member-to-be under a new id, which is returned. */
+uint64_t cluster_join(struct cluster *c, size_t i);
+/* Asks the leader for a step of membership and waits; the outcome. */
+int cluster_change(struct cluster *c, enum raft_change_kind kind, uint64_t id, enum raft_member_role role);
 void cluster_start(struct cluster *c, size_t i);
 /* 0 or what raft_node_open said. */
 int cluster_try_start(struct cluster *c, size_t i, char why[256]);

@@ -12,7 +12,7 @@
 #include "raft/node_impl.h"
 #include "raft/wire.h"
 
-enum { SEEN_MAX = 512 };
+enum { SEEN_MAX = 512, REMOVED_ID = 9 };
 
 struct seen {
     enum frame_type type;
@@ -92,7 +92,14 @@ static void failed(void *ctx, int err, const char *reason)
     fail_msg("replica failed: %s (%d)", reason, err);
 }
 
+static bool was_removed(void *ctx, uint64_t id)
+{
+    (void)ctx;
+    return id == REMOVED_ID;
+}
+
 static const struct raft_machine machine = {
+    .removed = was_removed,
     .apply = apply,
     .snapshot_take = snapshot_take,
     .snapshot_write = snapshot_write,
@@ -232,7 +239,8 @@ static void stage_open(struct stage *s, uint64_t snapshot_every)
     char why[256];
     *s = (struct stage){.w = sim_new(11)};
     s->l = sim_host(s->w, "n1");
-    static const struct raft_member members[3] = {{1, "n1:7443"}, {2, "n2:7443"}, {3, "n3:7443"}};
+    static const struct raft_member members[3] = {
+        {.id = 1, .address = "n1:7443"}, {.id = 2, .address = "n2:7443"}, {.id = 3, .address = "n3:7443"}};
     for (size_t i = 0; i < 2; i++) {
         struct puppet *p = &s->puppets[i];
         *p = (struct puppet){.s = s, .id = i + 2, .l = sim_host(s->w, i ? "n3" : "n2")};
@@ -371,7 +379,7 @@ static void test_g4_snapshot_waits_for_the_disk(void **state)
     assert_int_equal(s.n->core.last_stored, 1);
     assert_int_equal(s.snapshots, 0);
     sim_disk(s.w, s.l, 100, 1000);
-    settle(&s, 700);
+    settle(&s, 1700); /* the new term went to the disk first, in two syncs */
     assert_int_equal(s.n->core.last_stored, 9);
     assert_int_equal(s.snapshots, 1);
     assert_int_equal(s.n->snap_index, 9);
@@ -589,7 +597,7 @@ static void test_g9_strangers(void **state)
     settle(&s, 20);
     assert_int_equal(s.puppets[0].ended, 1);
     const struct hello bad[] = {
-        {HELLO_LOG, 78, 2, 1}, {HELLO_LOG, 77, 9, 1}, {HELLO_LOG, 77, 2, 3}, {HELLO_LOG, 77, 1, 1}};
+        {HELLO_LOG, 78, 2, 1}, {HELLO_LOG, 77, 0, 1}, {HELLO_LOG, 77, 2, 3}, {HELLO_LOG, 77, 1, 1}};
     for (size_t i = 0; i < 4; i++) {
         struct puppet p = {.s = &s, .l = s.puppets[0].l};
         loop_connect(p.l, "n1:7443", on_connect, &p);
@@ -605,6 +613,16 @@ static void test_g9_strangers(void **state)
     write_blob(&p, append(9, 1, 1, 1, "c", SLICE_NONE)); /* no hello */
     settle(&s, 20);
     assert_int_equal(p.ended, 1);
+    stream_close(p.out);
+    /* One that was removed may say hello, and is not heard. */
+    const struct hello removed = {HELLO_LOG, 77, REMOVED_ID, 1};
+    p = (struct puppet){.s = &s, .l = s.puppets[0].l};
+    loop_connect(p.l, "n1:7443", on_connect, &p);
+    settle(&s, 10);
+    write_blob(&p, frame_hello(&removed));
+    write_blob(&p, append(9, 1, 1, 1, "c", SLICE_NONE));
+    settle(&s, 20);
+    assert_int_equal(p.ended, 0);
     stream_close(p.out);
     assert_int_equal(s.n->meta.term, 1);
     stage_close(&s);

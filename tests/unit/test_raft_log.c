@@ -278,7 +278,14 @@ static void test_damaged_header(void **state)
     world_done(&x);
 }
 
-/* The last write may be torn anywhere, first sectors or last: it is cut off, and what follows is written elsewhere. */
+/* As if the machine had died before the mark reached the disk. */
+static void forget_mark(struct world *x)
+{
+    assert_int_equal(fs_unlink(x->fs, "/d/mark"), 0);
+}
+
+/* The last write may be torn anywhere, first sectors or last: it is cut off, and what follows is written elsewhere. But
+ * when the mark says that it was synced, it was not torn. */
 static void test_torn_tail(void **state)
 {
     (void)state;
@@ -296,6 +303,9 @@ static void test_torn_tail(void **state)
             continue;
         }
         damage(&x, 1, SEGMENT_HEADER + off);
+        assert_int_equal(world_open(&x), -EBADMSG);
+        assert_non_null(strstr(x.why, "/d/wal-0000000000000001 is damaged at byte"));
+        forget_mark(&x);
         assert_int_equal(world_open(&x), 0);
         uint64_t last = entries_last(&x.log);
         assert_int_equal(last, off / RECORD_100);
@@ -322,6 +332,39 @@ static void test_missing_segment(void **state)
     assert_int_equal(fs_unlink(x.fs, segment_path(&x, path, 2)), 0);
     assert_int_equal(world_open(&x), -EBADMSG);
     assert_non_null(strstr(x.why, "missing"));
+    world_done(&x);
+}
+
+static void test_missing_last_segment(void **state)
+{
+    (void)state;
+    struct world x;
+    char path[64];
+    world_init(&x, 1);
+    assert_int_equal(world_open(&x), 0);
+    write_batches(&x, 1, 400);
+    world_close(&x);
+    for (uint64_t sequence = (uint64_t)segments(&x); sequence > 0; sequence--) {
+        assert_int_equal(fs_unlink(x.fs, segment_path(&x, path, sequence)), 0);
+        assert_int_equal(world_open(&x), -EBADMSG);
+        assert_non_null(strstr(x.why, "is missing after segment"));
+    }
+    world_done(&x);
+}
+
+/* A log that was dropped for a snapshot is not missed. */
+static void test_mark_after_reset(void **state)
+{
+    (void)state;
+    struct world x;
+    world_init(&x, 1);
+    assert_int_equal(world_open(&x), 0);
+    write_batches(&x, 1, 40);
+    x.op.reset = true;
+    assert_int_equal(run(&x), 0);
+    world_close(&x);
+    assert_int_equal(world_open(&x), 0);
+    assert_int_equal(x.log.n, 0);
     world_done(&x);
 }
 
@@ -399,18 +442,18 @@ static void test_meta(void **state)
     struct world x;
     struct meta m;
     world_init(&x, 1);
-    assert_int_equal(meta_open(x.fs, "/d", 7, 3, &m, x.why), -ENOENT);
+    assert_int_equal(meta_open(x.fs, "/d", 7, 3, 1, &m, x.why), -ENOENT);
     const struct meta first = {.cluster_id = 7, .id = 3, .term = 1};
     assert_int_equal(meta_create(x.fs, "/d", &first, &m), 0);
     for (uint64_t term = 2; term < 8; term++)
         assert_int_equal(meta_save(&m, term, term * 10), 0);
     meta_close(&m);
-    assert_int_equal(meta_open(x.fs, "/d", 7, 3, &m, x.why), 0);
+    assert_int_equal(meta_open(x.fs, "/d", 7, 3, 1, &m, x.why), 0);
     assert_int_equal(m.term, 7);
     assert_int_equal(m.voted_for, 70);
     meta_close(&m);
-    assert_int_equal(meta_open(x.fs, "/d", 7, 4, &m, x.why), -EINVAL);
-    assert_int_equal(meta_open(x.fs, "/d", 8, 3, &m, x.why), -EINVAL);
+    assert_int_equal(meta_open(x.fs, "/d", 7, 4, 1, &m, x.why), -EINVAL);
+    assert_int_equal(meta_open(x.fs, "/d", 8, 3, 1, &m, x.why), -EINVAL);
     world_done(&x);
 }
 
@@ -422,25 +465,55 @@ static void spoil(struct world *x, uint64_t off)
     file_close(f);
 }
 
+/* Either slot is enough for the newest vote; the one that was good is not the first to be written at the next start. */
 static void test_meta_damage(void **state)
 {
     (void)state;
     struct world x;
     struct meta m;
     world_init(&x, 1);
-    const struct meta first = {.cluster_id = 7, .id = 3, .term = 1};
+    const struct meta first = {.cluster_id = 7, .id = 3, .term = 1, .incarnation = 1, .runs = {11}};
     assert_int_equal(meta_create(x.fs, "/d", &first, &m), 0);
     assert_int_equal(meta_save(&m, 2, 3), 0);
     assert_int_equal(meta_save(&m, 3, 4), 0);
     meta_close(&m);
-    spoil(&x, (3 % 2) * META_SLOT + 40); /* the newest: as if its write had been torn */
-    assert_int_equal(meta_open(x.fs, "/d", 7, 3, &m, x.why), 0);
-    assert_int_equal(m.term, 2);
-    meta_close(&m);
-    spoil(&x, 40); /* opening has written the lost one anew: now both */
+    for (uint64_t slot = 0; slot < 2; slot++) {
+        spoil(&x, slot * META_SLOT + 40);
+        sim_disk_fail(x.w, x.l, 5, -EIO); /* after open, two reads and the first write: its sync */
+        assert_int_equal(meta_open(x.fs, "/d", 7, 3, 12 + slot, &m, x.why), -EIO);
+        assert_int_equal(meta_open(x.fs, "/d", 7, 3, 12 + slot, &m, x.why), 0);
+        assert_int_equal(m.term, 3);
+        assert_int_equal(m.voted_for, 4);
+        assert_int_equal(m.runs[0], 12 + slot);
+        meta_close(&m);
+    }
+    spoil(&x, 40);
     spoil(&x, META_SLOT + 40);
-    assert_int_equal(meta_open(x.fs, "/d", 7, 3, &m, x.why), -EBADMSG);
+    assert_int_equal(meta_open(x.fs, "/d", 7, 3, 1, &m, x.why), -EBADMSG);
     assert_non_null(strstr(x.why, "damaged"));
+    world_done(&x);
+}
+
+static void test_meta_starts(void **state)
+{
+    (void)state;
+    struct world x;
+    struct meta m;
+    world_init(&x, 1);
+    const struct meta first = {.cluster_id = 7, .id = 3, .term = 1, .incarnation = 1, .runs = {100}};
+    assert_int_equal(meta_create(x.fs, "/d", &first, &m), 0);
+    meta_close(&m);
+    for (uint64_t i = 2; i < 12; i++) {
+        assert_int_equal(meta_open(x.fs, "/d", 7, 3, 99 + i, &m, x.why), 0);
+        assert_int_equal(m.incarnation, i);
+        for (uint64_t j = 0; j < META_RUNS; j++)
+            assert_int_equal(m.runs[j], j < i ? 99 + i - j : 0);
+        if (i == 11)
+            assert_int_equal(meta_refuse(&m, 2), 0);
+        meta_close(&m);
+    }
+    assert_int_equal(meta_open(x.fs, "/d", 7, 3, 1, &m, x.why), -ESTALE);
+    assert_non_null(strstr(x.why, "member 2 refused"));
     world_done(&x);
 }
 
@@ -590,11 +663,14 @@ int main(void)
         cmocka_unit_test(test_damaged_header),
         cmocka_unit_test(test_torn_tail),
         cmocka_unit_test(test_missing_segment),
+        cmocka_unit_test(test_missing_last_segment),
+        cmocka_unit_test(test_mark_after_reset),
         cmocka_unit_test(test_another_cluster),
         cmocka_unit_test(test_crashes),
         cmocka_unit_test(test_prepare),
         cmocka_unit_test(test_meta),
         cmocka_unit_test(test_meta_damage),
+        cmocka_unit_test(test_meta_starts),
         cmocka_unit_test(test_snapshot),
         cmocka_unit_test(test_snapshot_damage),
         cmocka_unit_test(test_frames),

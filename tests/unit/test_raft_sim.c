@@ -110,7 +110,7 @@ static void test_transfer(void **state)
         assert_int_equal(cluster_write(&c, leader, 200), 0);
     int result = 1;
     uint64_t from = sim_now(c.w);
-    raft_node_transfer(c.nodes[leader].n, 5000, count_done, &result);
+    raft_node_transfer(c.nodes[leader].n, 0, 5000, count_done, &result);
     while (result == 1)
         sim_run_ms(c.w, 1);
     assert_int_equal(result, 0);
@@ -122,7 +122,7 @@ static void test_transfer(void **state)
         if (i != next)
             cluster_kill(&c, i, true);
     result = 1;
-    raft_node_transfer(c.nodes[next].n, 300, count_done, &result);
+    raft_node_transfer(c.nodes[next].n, 0, 300, count_done, &result);
     sim_run_ms(c.w, 400);
     assert_int_equal(result, -EAGAIN);
     cluster_settle(&c);
@@ -334,7 +334,7 @@ static void disturb(struct cluster *c)
         break;
     case 10:
         if (leader >= 0)
-            raft_node_transfer(c->nodes[leader].n, 500, nothing, NULL);
+            raft_node_transfer(c->nodes[leader].n, 0, 500, nothing, NULL);
         sim_wall_jump(c->w, c->nodes[i].l, (int64_t)sim_random(c->w, 100000) * 1000000 - 50000000000);
         break;
     }
