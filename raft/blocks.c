@@ -83,7 +83,8 @@ int block_unpack(const struct block_head *h, const char *stored, uint64_t total,
 
 void block_reader_init(struct block_reader *r, int (*get)(void *ctx, void *p, size_t n), void *ctx)
 {
-    *r = (struct block_reader){.get = get, .ctx = ctx, .block = mem_alloc(BLOCK_BYTES), .packed = mem_alloc(BLOCK_BYTES)};
+    *r = (struct block_reader){
+        .get = get, .ctx = ctx, .block = mem_alloc(BLOCK_BYTES), .packed = mem_alloc(BLOCK_BYTES)};
 }
 
 void block_reader_done(struct block_reader *r)

@@ -1,7 +1,8 @@
 /* A stream of bytes as blocks with checksums, lz4 inside, and an end mark with the total: what snapshots and backups are
  * made of.
  *
- * Happy path: block_pack appends one block for up to BLOCK_BYTES of the stream to a buffer, block_pack_end the end mark;
+ * Happy path: block_pack appends one block for up to BLOCK_BYTES of the stream to a buffer, block_pack_end the end
+ * mark;
  * a block_reader gives the bytes back, asking its get() for what it needs, so memory stays constant on both sides.
  *
  * Layout, little-endian: raw length 4, stored length 4, crc32c 4 (of the stored bytes), kind 4, stored bytes. The end

@@ -107,11 +107,12 @@ int meta_read(struct fs *fs, const char *dir, struct meta *ret)
     char path[META_PATH_MAX];
     struct file *f;
     struct meta m = {0};
+    uint64_t slot;
     snprintf(path, sizeof(path), "%s/meta", dir);
     int err = fs_open(fs, path, FS_READ, &f);
     if (err)
         return err;
-    err = read_newest(f, &m, NULL);
+    err = read_newest(f, &m, &slot);
     file_close(f);
     if (!err)
         *ret = m;

@@ -3,7 +3,8 @@
  *
  * Reading takes the directory's lock and goes the way of raft_node_open: meta, snapshot, log. Every entry of the log is
  * applied, also those of which nobody knows whether a majority ever had them: one replica's disk cannot tell.
- * Making writes a snapshot first and the identity last, so that a directory that was half made is refused by the server.
+ * Making writes a snapshot first and the identity last, so that a directory that was half made is refused by the
+ * server.
  *
  * Blocking. Failures: negative errno, with a reason for people in why. */
 #ifndef PINTLE_RAFT_OFFLINE_H
@@ -31,7 +32,8 @@ int raft_dir_read(struct fs *fs, const char *dir, const struct raft_dir_visitor 
 
 struct raft_dir_new {
     uint64_t cluster_id, id;
-    uint64_t index, term; /* the snapshot's, index ≥ 2 and term ≥ 2: a fresh member's first entry must not look the same */
+    uint64_t index,
+        term; /* the snapshot's, index ≥ 2 and term ≥ 2: a fresh member's first entry must not look the same */
     const struct raft_member *members; /* all voters; id is one of them */
     size_t n_members;
 };

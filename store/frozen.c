@@ -15,7 +15,6 @@ enum {
     ITEM_FIELDS = 7,
     IN_TREE = 1,
     IN_WINDOW = 2,
-    DOCUMENT_MAX = 64 << 20, /* bytes of one document */
     REQUESTS_PER_DOCUMENT = 1024,
     WRITE_BYTES = 256 << 10,
 };
@@ -238,23 +237,14 @@ int store_frozen_write(struct store_frozen *f, int (*write)(void *ctx, const voi
 
 /* ---- reading ---- */
 
-struct source {
-    struct store *store;
-    int (*read)(void *ctx, void *p, size_t n);
-    void *ctx;
-    char *doc;
-    size_t cap;
-    const struct pack_value *value;
-};
-
-static int next_document(struct source *r)
+int document_next(struct source *r)
 {
     unsigned char head[4];
     int rv = r->read(r->ctx, head, sizeof head);
     if (rv)
         return rv;
     size_t n = head[0] | (size_t)head[1] << 8 | (size_t)head[2] << 16 | (size_t)head[3] << 24;
-    if (n > DOCUMENT_MAX)
+    if (n > STORE_DOCUMENT_MAX)
         return -EBADMSG;
     if (n > r->cap) {
         char *doc = mem_try_realloc(r->doc, n);
@@ -266,7 +256,7 @@ static int next_document(struct source *r)
     rv = r->read(r->ctx, r->doc, n);
     if (rv)
         return rv;
-    r->value = pack_read(r->store->reader, slice_of(r->doc, n), NULL);
+    r->value = pack_read(r->reader, slice_of(r->doc, n), NULL);
     return r->value ? 0 : -EBADMSG;
 }
 
@@ -291,7 +281,7 @@ static size_t stored_bytes(const struct store_item *i)
 
 static int read_item(struct source *r, struct store_table *t)
 {
-    int rv = next_document(r);
+    int rv = document_next(r);
     if (rv)
         return rv;
     struct store_item *i = unpack_item(r->value);
@@ -306,7 +296,7 @@ static int read_item(struct source *r, struct store_table *t)
 
 static int read_event(struct source *r, struct store_table *t, const struct map *by_revision, struct map *last)
 {
-    int rv = next_document(r);
+    int rv = document_next(r);
     if (rv)
         return rv;
     const struct pack_value *now = pack_at(r->value, 2), *before = pack_at(r->value, 3);
@@ -336,7 +326,7 @@ static void index_by_revision(const struct store_table *t, struct map *by_revisi
 
 static int read_table(struct source *r)
 {
-    int rv = next_document(r);
+    int rv = document_next(r);
     struct slice name = rv ? SLICE_NONE : pack_get_bin(pack_at(r->value, 0));
     if (rv || !name.n)
         return rv ? rv : -EBADMSG;
@@ -360,7 +350,7 @@ static int read_table(struct source *r)
 static int read_requests(struct source *r, uint64_t n)
 {
     for (uint64_t i = 0; i < n;) {
-        int rv = next_document(r);
+        int rv = document_next(r);
         size_t got = rv ? 0 : pack_len(r->value);
         if (rv || !got)
             return rv ? rv : -EBADMSG;
@@ -375,7 +365,7 @@ static int read_requests(struct source *r, uint64_t n)
 static int read_all(struct source *r)
 {
     struct store *s = r->store;
-    int rv = next_document(r);
+    int rv = document_next(r);
     uint64_t head[HEAD_FIELDS];
     for (size_t i = 0; i < HEAD_FIELDS && !rv; i++)
         head[i] = pack_get_u64(pack_at(r->value, i));
@@ -422,7 +412,7 @@ static void find_places(struct store *s)
 
 int store_restore(struct store *s, int (*read)(void *ctx, void *p, size_t n), void *ctx)
 {
-    struct source r = {.store = s, .read = read, .ctx = ctx};
+    struct source r = {.store = s, .reader = s->reader, .read = read, .ctx = ctx};
     remember_places(s);
     store_reset(s);
     int rv = read_all(&r);

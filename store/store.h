@@ -167,8 +167,7 @@ struct store_frozen_cursor {
     size_t table, at;
     struct tree_iter iter;
 };
-/* The largest document (a deletion with the object before, both 64 MiB at most) and what is asked for. */
-enum { STORE_FROZEN_BUF_MAX = 160 << 20 };
+enum { STORE_FROZEN_BUF_MAX = 64 << 20 }; /* what out must be able to hold */
 /* Appends whole documents to out until it has want bytes. 0 = there is more, 1 = that was all, or a negative errno.
  * Any thread, one at a time: for those who produce on demand. */
 int store_frozen_next(const struct store_frozen *f, struct store_frozen_cursor *c, struct buf *out, size_t want);
@@ -179,5 +178,21 @@ void store_frozen_free(struct store_frozen *f);
  * they are lost when their place is not in the new window. 0, -EBADMSG, -ENOMEM, or read's error: the state is then
  * undefined and must not be used. */
 int store_restore(struct store *s, int (*read)(void *ctx, void *p, size_t n), void *ctx);
+
+/* What is in a snapshot, without taking it in. */
+struct store_summary {
+    uint64_t revision, compacted, hash, time_ms;
+    unsigned format;
+    uint64_t objects, events, bytes; /* bytes: of values */
+};
+/* Reads a whole snapshot, checks that all of it is well-formed, and calls table (may be NULL) for each. Memory stays
+ * constant. 0, -EBADMSG, -ENOMEM or read's error. */
+int store_inspect(int (*read)(void *ctx, void *p, size_t n), void *ctx, struct store_summary *ret,
+                  void (*table)(void *arg, struct slice name, uint64_t objects, uint64_t bytes), void *arg);
+/* Makes s the beginning of another history: its revision jumps by STORE_REBASE_JUMP, and everything before is compacted,
+ * so that whoever has seen the old one, or a part of it that is not in s, must list anew (410). Request ids are
+ * forgotten. */
+enum { STORE_REBASE_JUMP = 1000000 };
+void store_rebase(struct store *s);
 
 #endif

@@ -1,7 +1,9 @@
 libpintle_a_SOURCES += \
+  store/backup.c store/backup.h \
   store/command.c \
   store/format.h \
   store/frozen.c \
+  store/inspect.c \
   store/internal.h \
   store/item.c store/item.h \
   store/replica.c store/replica.h \
