@@ -74,8 +74,8 @@ struct raft_security {
 };
 
 struct raft_options {
-    const char *dir;     /* data directory, made when absent */
-    uint64_t id;         /* our own member id */
+    const char *dir; /* data directory, made when absent */
+    uint64_t id;     /* our own member id */
     /* Refused when it differs from the one on disk or of a peer. 0: as on disk, RAFT_FIRST_CLUSTER when there is none. */
     uint64_t cluster_id;
     /* On an empty directory: the initial membership, the same on all its members; or, to join, whom to listen to until

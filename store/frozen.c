@@ -274,11 +274,6 @@ static struct store_item *unpack_item(const struct pack_value *v)
     return i;
 }
 
-static size_t stored_bytes(const struct store_item *i)
-{
-    return i->value->n + i->key_len + i->attrs_len + sizeof *i;
-}
-
 static int read_item(struct source *r, struct store_table *t)
 {
     int rv = document_next(r);
@@ -287,7 +282,7 @@ static int read_item(struct source *r, struct store_table *t)
     struct store_item *i = unpack_item(r->value);
     if (!i)
         return -EBADMSG;
-    r->store->bytes += stored_bytes(i);
+    r->store->bytes += item_bytes(i);
     if (i->expires_ms)
         expiry_push(r->store, t, i);
     item_unref(tree_put(&t->root, i));

@@ -39,6 +39,12 @@ struct store {
     struct pack_reader *reader;
 };
 
+/* What an item counts in store->bytes. */
+static inline size_t item_bytes(const struct store_item *i)
+{
+    return i->value->n + i->key_len + i->attrs_len + sizeof *i;
+}
+
 enum { STORE_DOCUMENT_MAX = 64 << 20 }; /* bytes of one document of a snapshot */
 
 /* A snapshot being read, document by document (frozen.c tells what they are). */

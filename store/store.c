@@ -161,8 +161,21 @@ int store_root_at(const struct store *s, const struct store_table *t, uint64_t r
 
 /* ---- request ids ---- */
 
+/* What the old cluster knew of its members (members.h) says nothing of the new one's. */
+static void members_forget(struct store *s)
+{
+    struct store_table *t = store_table(s, SLICE("pintle/members"));
+    struct tree_iter it;
+    tree_iter_init(&it, t->root, SLICE_NONE);
+    for (const struct store_item *i; (i = tree_iter_next(&it));)
+        s->bytes -= item_bytes(i);
+    tree_unref(t->root);
+    t->root = NULL;
+}
+
 void store_rebase(struct store *s)
 {
+    members_forget(s);
     events_compact(s, s->revision);
     s->revision += STORE_REBASE_JUMP;
     s->compacted = s->revision;

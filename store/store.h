@@ -190,8 +190,8 @@ struct store_summary {
 int store_inspect(int (*read)(void *ctx, void *p, size_t n), void *ctx, struct store_summary *ret,
                   void (*table)(void *arg, struct slice name, uint64_t objects, uint64_t bytes), void *arg);
 /* Makes s the beginning of another history: its revision jumps by STORE_REBASE_JUMP, and everything before is compacted,
- * so that whoever has seen the old one, or a part of it that is not in s, must list anew (410). Request ids are
- * forgotten. */
+ * so that whoever has seen the old one, or a part of it that is not in s, must list anew (410). Request ids and
+ * the members are forgotten. */
 enum { STORE_REBASE_JUMP = 1000000 };
 void store_rebase(struct store *s);
 

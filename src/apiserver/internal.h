@@ -7,11 +7,11 @@
 #include "auth/rbac.h"
 
 enum {
-    API_BARRIER_MS = 5000,      /* a linearizable read waits this long for the leader */
-    API_TXN_RETRIES = 8,        /* a patch is computed anew this often when others write the same object */
-    API_LIST_BATCH = 256 << 10, /* bytes of a list queued at a time */
+    API_BARRIER_MS = 5000,        /* a linearizable read waits this long for the leader */
+    API_TXN_RETRIES = 8,          /* a patch is computed anew this often when others write the same object */
+    API_LIST_BATCH = 256 << 10,   /* bytes of a list queued at a time */
     API_SNAPSHOT_QUEUE = 2 << 20, /* bytes of a snapshot queued before more is made */
-    API_RETRY_SECONDS = 1,      /* Retry-After while there is no leader */
+    API_RETRY_SECONDS = 1,        /* Retry-After while there is no leader */
 };
 
 struct api_listener {
