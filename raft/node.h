@@ -82,7 +82,10 @@ struct raft_options {
      * the leader has sent the membership. A directory that knows its membership does not look here. */
     const struct raft_member *members;
     size_t n_members;
-    bool join;           /* on an empty directory: we are to be added by the members, not one of the first */
+    bool join; /* on an empty directory: we are to be added by the members, not one of the first */
+    /* A witness: votes and keeps the log, but no state. It applies nothing (apply, snapshot_* and restore are not called),
+     * keeps little of the log, and hands leadership on as soon as it gets it: role never says that it leads. */
+    bool stateless;
     const char *listen;  /* address of the peer transport */
     const char *address; /* how others reach it; NULL: as members say */
     struct slice info;   /* ≤ RAFT_INFO_MAX bytes that the others may want to know; they see it in their status */
@@ -133,6 +136,7 @@ struct raft_status {
         struct raft_member member;
         uint64_t match_index;        /* as leader: what it is known to have on disk */
         bool connected;              /* we can send to it */
+        bool stateless;              /* it said so on the present connections */
         unsigned format;             /* newest it knows; 0 = not told */
         char address[RAFT_ADDR_MAX]; /* as it told itself; "" = not told */
         char info[RAFT_INFO_MAX];

@@ -276,3 +276,18 @@ int snap_verify(struct fs *fs, const char *path, struct snap_info *ret_info)
     snap_close(r);
     return err;
 }
+
+ssize_t snap_read_head(struct file *f, char *out)
+{
+    ssize_t got = file_pread(f, out, HEAD_FIXED + SNAP_CONF_MAX, 0);
+    size_t n = got < HEAD_FIXED ? 0 : get_u32(out + 48);
+    if (got < 0 || n > SNAP_CONF_MAX || (size_t)got < HEAD_FIXED + n)
+        return got < 0 ? got : -EBADMSG;
+    char *end = out + HEAD_FIXED + n;
+    put_u32(end, 0);
+    put_u32(end + 4, 8);
+    put_u32(end + 12, BLOCK_END);
+    put_u64(end + BLOCK_HEAD, 0); /* bytes of state */
+    put_u32(end + 8, crc32c(0, end + BLOCK_HEAD, 8));
+    return (ssize_t)(HEAD_FIXED + n + BLOCK_HEAD + 8);
+}

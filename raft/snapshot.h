@@ -19,6 +19,7 @@ enum {
     SNAP_CONF_MAX = 8 << 10, /* encoded configuration */
     SNAP_VERSION = 1,
     SNAP_PATH_MAX = 512,
+    SNAP_NOTHING_MAX = 16 << 10,
 };
 
 struct snap_info {
@@ -50,6 +51,9 @@ struct snap_reader {
 /* Opens the snapshot file at path. 0, -EBADMSG or an I/O error. */
 int snap_open(struct fs *fs, const char *path, struct snap_reader **ret);
 void snap_close(struct snap_reader *r);
+/* A snapshot of nothing at the same index, for a member that keeps no state: the head of an open snapshot file, and an end.
+ * Writes at most SNAP_NOTHING_MAX bytes; their number or a negative errno. */
+ssize_t snap_read_head(struct file *f, char *out);
 /* Reads a whole snapshot file and checks all of it. Fills ret_info. */
 int snap_verify(struct fs *fs, const char *path, struct snap_info *ret_info);
 
