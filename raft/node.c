@@ -254,6 +254,7 @@ void raft_node_status(const struct raft_node *n, struct raft_status *ret)
     struct raft *r = (struct raft *)&n->core;
     bool leads = n->core_open && raft_state(r) == RAFT_LEADER;
     *ret = (struct raft_status){.is_leader = raft_node_is_leader(n),
+                                .cluster_id = n->o.cluster_id,
                                 .id = n->o.id,
                                 .leader_id = n->told_leader_id,
                                 .term = n->core_open ? raft_current_term(r) : n->meta.term,

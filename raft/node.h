@@ -20,6 +20,7 @@
 #include "loop/loop.h"
 
 enum { RAFT_MEMBERS_MAX = 16, RAFT_ADDR_MAX = 128, RAFT_INFO_MAX = 256, RAFT_COMMAND_MAX = 8 << 20 };
+enum { RAFT_FIRST_CLUSTER = 1 }; /* the cluster id of what was never restored from a backup */
 
 /* What a member is for. Voters decide; standbys get the log and may become voters; spares are known, and get nothing. */
 enum raft_member_role { MEMBER_VOTER, MEMBER_STANDBY, MEMBER_SPARE };
@@ -75,9 +76,10 @@ struct raft_security {
 };
 
 struct raft_options {
-    const char *dir;     /* data directory, made when absent */
-    uint64_t id;         /* our own member id */
-    uint64_t cluster_id; /* refused when it differs from the one on disk or of a peer */
+    const char *dir; /* data directory, made when absent */
+    uint64_t id;     /* our own member id */
+    /* Refused when it differs from the one on disk or of a peer. 0: as on disk, RAFT_FIRST_CLUSTER when there is none. */
+    uint64_t cluster_id;
     /* On an empty directory: the initial membership, the same on all its members; or, to join, whom to listen to until
      * the leader has sent the membership. A directory that knows its membership does not look here. */
     const struct raft_member *members;
@@ -129,7 +131,7 @@ struct raft_change_request {
 
 struct raft_status {
     bool is_leader;
-    uint64_t id, leader_id, term, commit_index, applied_index, last_index, snapshot_index;
+    uint64_t cluster_id, id, leader_id, term, commit_index, applied_index, last_index, snapshot_index;
     uint64_t wal_bytes;
     size_t n_members;
     struct {

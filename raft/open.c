@@ -209,6 +209,15 @@ static int open_dir(struct raft_node *n, char why[256])
     return err;
 }
 
+/* Whoever does not say which cluster this is takes what the directory says. */
+static void take_cluster_id(struct raft_node *n)
+{
+    struct meta m;
+    if (n->o.cluster_id == 0)
+        n->o.cluster_id = meta_read(loop_fs(n->l), n->dir, &m) ? RAFT_FIRST_CLUSTER : m.cluster_id;
+    n->wal_options.cluster_id = n->o.cluster_id;
+}
+
 static int recover(struct raft_node *n, char why[256])
 {
     struct fs *fs = loop_fs(n->l);
@@ -217,6 +226,7 @@ static int recover(struct raft_node *n, char why[256])
     if (err)
         return err;
     loop_random(n->l, &run, sizeof(run));
+    take_cluster_id(n);
     int meta_err = meta_open(fs, n->dir, n->o.cluster_id, n->o.id, run, &n->meta, why);
     if (meta_err && meta_err != -ENOENT)
         return meta_err;

@@ -3,6 +3,7 @@ UNIT_TESTS =
 UNIT_TESTS += tests/unit/test_base
 UNIT_TESTS += tests/unit/test_store
 UNIT_TESTS += tests/unit/test_state_sim
+UNIT_TESTS += tests/unit/test_backup
 UNIT_TESTS += tests/unit/test_loop_uv
 UNIT_TESTS += tests/unit/test_loop_sim
 UNIT_TESTS += tests/unit/test_json

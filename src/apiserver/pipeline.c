@@ -483,10 +483,24 @@ static void end_streams(struct api *api)
     }
 }
 
+static void expire_streams(struct api *api)
+{
+    list_each (node, &api->streams) {
+        struct api_request *r = container_of(node, struct api_request, link);
+        if (r->verb == API_WATCH)
+            api_watch_expire(r);
+        else if (r->on_gone)
+            r->on_gone(r);
+    }
+}
+
 static void on_fenced(struct replica_listener *l, bool fenced)
 {
+    struct api *api = container_of(l, struct api, role);
     if (fenced)
-        end_streams(container_of(l, struct api, role));
+        expire_streams(api);
+    else
+        api_authz_reload(api->authz);
 }
 
 struct api *api_new(struct loop *l, const struct api_options *o)
