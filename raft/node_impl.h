@@ -200,6 +200,8 @@ enum refusal node_on_stranger(void *ctx, uint64_t id);
 /* step.c */
 int node_step(struct raft_node *n, struct raft_event *e);
 bool node_on_frame(void *ctx, uint64_t from, const struct frame *f);
+/* As a follower: no leader is known from now on. */
+void node_forget_leader(struct raft_node *n);
 void node_on_lost(void *ctx, uint64_t from);
 void node_send_message(struct raft_node *n, uint64_t to, const struct message *m);
 

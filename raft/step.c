@@ -470,6 +470,14 @@ bool node_on_frame(void *ctx, uint64_t from, const struct frame *f)
     return frame_read_message(f, &m) == 0 && on_message(n, &member, &m);
 }
 
+void node_forget_leader(struct raft_node *n)
+{
+    struct raft *r = &n->core;
+    r->follower_state.current_leader.id = 0;
+    raft_free(r->follower_state.current_leader.address);
+    r->follower_state.current_leader.address = NULL;
+}
+
 /* A broken link to the leader is a much earlier sign of its death than the election timer: forget it, so that we also
  * vote for others, and ask for an election soon. Pre-vote keeps a flapping link from deposing a healthy leader. */
 void node_on_lost(void *ctx, uint64_t from)
@@ -479,9 +487,7 @@ void node_on_lost(void *ctx, uint64_t from)
     if (n->failed || n->closing || n->installing || raft_state(r) != RAFT_FOLLOWER ||
         r->follower_state.current_leader.id != from)
         return;
-    r->follower_state.current_leader.id = 0;
-    raft_free(r->follower_state.current_leader.address);
-    r->follower_state.current_leader.address = NULL;
+    node_forget_leader(n);
     uint64_t delay = 1 + loop_random_below(n->l, n->o.election_ms / 4 + 1);
     r->election_timer_start = node_ms(n) + delay - r->follower_state.randomized_election_timeout;
     node_wake(n);

@@ -229,6 +229,7 @@ static void peer_on_data(void *ctx, const char *bytes, size_t n)
         err = got < 0 || f.type != FRAME_PONG ? -EPROTO : frame_read_message(&f, &m);
         buf_shift(&p->in, err ? 0 : size);
         if (!err) {
+            p->retry_ms = TRANSPORT_RETRY_MIN_MS; /* only now: others hang up on who is not welcome */
             greet(p, &m);
             inform(p);
         }
@@ -266,7 +267,6 @@ static void peer_dialled(void *ctx, int err, struct conn *c)
         return;
     }
     p->conn = c;
-    p->retry_ms = TRANSPORT_RETRY_MIN_MS;
     p->heard = loop_now(p->t->o.loop);
     conn_handle(c, &peer_handler, p);
     say(p->t, c, FRAME_PING, REFUSAL_NONE);

@@ -494,6 +494,11 @@ void node_on_core_timer(struct loop_timer *t)
         r->election_timer_start += 5;
         return;
     }
+    /* Guard G11: only a voter forgets a silent leader by itself. Another one would refuse its vote for ever, and after a
+     * promotion that it has not heard of, that vote may be the one that counts. */
+    if (raft_state(r) == RAFT_FOLLOWER &&
+        node_ms(n) >= r->election_timer_start + r->follower_state.randomized_election_timeout)
+        node_forget_leader(n);
     struct raft_event e = {.type = RAFT_TIMEOUT};
     node_step(n, &e);
 }

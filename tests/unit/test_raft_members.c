@@ -196,6 +196,24 @@ static void test_another_address(void **state)
     cluster_done(&c);
 }
 
+/* Guard G11: a standby that misses its promotion still votes once its leader is silent. */
+static void test_g11_promotion_unheard_of(void **state)
+{
+    (void)state;
+    struct cluster c;
+    start_first(&c, 6, 2, 1);
+    uint64_t id = cluster_join(&c, 1);
+    assert_int_equal(cluster_change(&c, RAFT_CHANGE_ADD, id, MEMBER_STANDBY), 0);
+    sim_run_ms(c.w, 500);
+    sim_pause(c.w, c.nodes[1].l, 1000); /* shorter than what breaks links */
+    assert_int_equal(cluster_change(&c, RAFT_CHANGE_ROLE, id, MEMBER_VOTER), -ETIMEDOUT);
+    assert_int_equal(cluster_leader_now(&c), -1);
+    sim_run_ms(c.w, 3000);
+    assert_int_equal(voters(&c), 2);
+    cluster_settle(&c);
+    cluster_done(&c);
+}
+
 /* ---- chaos ---- */
 
 static uint64_t env(const char *name, uint64_t otherwise)
@@ -344,7 +362,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_from_one_to_three),     cmocka_unit_test(test_what_is_refused),
         cmocka_unit_test(test_removed_replica_stops), cmocka_unit_test(test_return_to_strangers),
-        cmocka_unit_test(test_another_address),       cmocka_unit_test(test_chaos_of_members),
+        cmocka_unit_test(test_another_address),       cmocka_unit_test(test_g11_promotion_unheard_of),
+        cmocka_unit_test(test_chaos_of_members),
     };
     cmocka_set_test_filter(getenv("PINTLE_TEST"));
     return cmocka_run_group_tests(tests, NULL, NULL);
