@@ -21,7 +21,7 @@ static unsigned trailing(const struct raft_node *n, uint64_t index)
     size_t bytes = 0;
     for (; count < most && count < index; count++) {
         const struct entry *e = entries_get(&n->log, index - count);
-        if (!e || (bytes += e->chunk.n) > NODE_TRAILING_BYTES)
+        if (!e || (bytes += e->chunk.n) > n->trailing_max)
             break;
     }
     return (unsigned)count;
@@ -86,9 +86,9 @@ static bool wanted(const struct raft_node *n)
     if (n->applied > n->core.last_stored || n->core.snapshot.installing)
         return false;
     /* A peer that is being sent a snapshot needs the log behind it when it is done: wait, within reason. */
-    if (!list_empty((struct list *)&n->sends) && n->snap_bytes_mark < NODE_SNAPSHOT_BYTES * 4)
+    if (!list_empty((struct list *)&n->sends) && n->snap_bytes_mark < n->snap_bytes_max * 4)
         return false;
-    return n->applied - n->snap_index >= n->o.snapshot_every || n->snap_bytes_mark >= NODE_SNAPSHOT_BYTES;
+    return n->applied - n->snap_index >= n->o.snapshot_every || n->snap_bytes_mark >= n->snap_bytes_max;
 }
 
 static int fill_info(struct raft_node *n, struct snap_info *info)

@@ -67,6 +67,7 @@ struct message {
     bool granted, pre_vote, disrupt;
     /* PING and PONG, since format 2; replicas of format 1 send zeros and ignore them. */
     uint8_t format;       /* newest format the sender knows; 0 = 1 */
+    bool stateless;       /* keeps the log only (raft_options) */
     uint8_t refusal;      /* PONG: enum refusal */
     uint64_t incarnation; /* how often the sender's data directory was opened; 0 = not told */
     /* and of the data directory, for witness.h: term and index (its last entry), and the marks of its newest starts, the
@@ -96,6 +97,7 @@ enum refusal {
     REFUSAL_NONE,
     REFUSAL_OUTDATED, /* its data directory is older than what it told us before, or another one */
     REFUSAL_REMOVED,  /* it is no member any more */
+    REFUSAL_FORMAT,   /* it does not know the format in force */
     REFUSAL_STRANGER, /* it is no member we know of, and not welcome as a guest: perhaps later */
 };
 

@@ -254,6 +254,7 @@ static void fill_told(const struct raft_node *n, struct raft_status *ret, size_t
     bool own = id == n->o.id;
     const char *address = own ? n->address : n->transport ? transport_told(n->transport, id, &info) : "";
     ret->members[i].connected = own || (n->transport && transport_is_up(n->transport, id));
+    ret->members[i].stateless = own ? n->o.stateless : n->transport && transport_is_stateless(n->transport, id);
     ret->members[i].format = own || !n->transport ? n->o.format : transport_format(n->transport, id);
     snprintf(ret->members[i].address, sizeof(ret->members[i].address), "%s", address);
     if (!n->transport && !own)
@@ -268,6 +269,7 @@ void raft_node_status(const struct raft_node *n, struct raft_status *ret)
     struct raft *r = (struct raft *)&n->core;
     bool leads = n->core_open && raft_state(r) == RAFT_LEADER;
     *ret = (struct raft_status){.is_leader = raft_node_is_leader(n),
+                                .cluster_id = n->o.cluster_id,
                                 .id = n->o.id,
                                 .leader_id = n->told_leader_id,
                                 .term = n->core_open ? raft_current_term(r) : n->meta.term,
@@ -297,7 +299,8 @@ static uint64_t most_advanced(struct raft_node *n)
         raft_index match = 0;
         uint64_t id = n->members[i].id;
         if (id == n->o.id || n->members[i].role != MEMBER_VOTER || !n->transport ||
-            !transport_is_up(n->transport, id) || raft_match_index(&n->core, id, &match))
+            transport_is_stateless(n->transport, id) || !transport_is_up(n->transport, id) ||
+            raft_match_index(&n->core, id, &match))
             continue;
         if (!best || match > best_match) {
             best = id;
@@ -313,6 +316,14 @@ static void ask_transfer(struct raft_node *n)
     e.transfer.server_id = n->transfer_to ? n->transfer_to : most_advanced(n);
     if (e.transfer.server_id)
         node_step(n, &e);
+}
+
+/* A witness leads just long enough to bring what was committed to those that can serve it. */
+void node_hand_on(struct raft_node *n)
+{
+    if (n->o.stateless && !n->transfer_done && raft_state(&n->core) == RAFT_LEADER && n->own_index &&
+        n->applied >= n->own_index && raft_transferee(&n->core) == 0)
+        ask_transfer(n);
 }
 
 static void end_transfer(struct raft_node *n, int err)

@@ -35,6 +35,7 @@ enum {
     NODE_BACKLOG_MAX = 96 << 20,    /* bytes waiting for the disk beyond which a follower drops appends */
     NODE_SNAPSHOT_BYTES = 64 << 20, /* of log since the last snapshot: take one, whatever the count */
     NODE_TRAILING_BYTES = 16 << 20, /* of log kept behind a snapshot for followers that lag a little */
+    NODE_WITNESS_BYTES = 4 << 20,   /* both, of a witness */
     NODE_SNAPSHOT_RETRY_MS = 10000,
     NODE_SPACE_RETRY_MS = 1000,
     NODE_TIME_OFFSET_MS = 3600000, /* keeps the core's time far from zero */
@@ -96,6 +97,8 @@ struct raft_node {
     char info[RAFT_INFO_MAX];
     struct raft_member members[RAFT_MEMBERS_MAX]; /* of the newest configuration; before there is one, of the options */
     size_t n_members;
+    uint64_t members_version;
+    unsigned required_format;
     struct raft_proposal *change; /* a step of membership to be submitted */
     struct raft_machine machine;
     void *ctx;
@@ -154,8 +157,9 @@ struct raft_node {
 
     /* snapshots */
     uint64_t snap_index, snap_term;
-    size_t snap_bytes_mark;     /* bytes appended since the last one */
-    struct snap_info snap_info; /* as recovered; for the core's start */
+    size_t snap_bytes_mark;              /* bytes appended since the last one */
+    size_t snap_bytes_max, trailing_max; /* NODE_SNAPSHOT_BYTES, NODE_TRAILING_BYTES, or a witness's */
+    struct snap_info snap_info;          /* as recovered; for the core's start */
     struct snapshot_take *taking;
     struct loop_timer snapshot_timer;
     bool snapshot_held; /* a failure: wait for the timer */
@@ -188,6 +192,7 @@ void node_fail(struct raft_node *n, int err, const char *reason);
 /* Makes another turn happen soon. */
 void node_wake(struct raft_node *n);
 void node_check_transfer(struct raft_node *n);
+void node_hand_on(struct raft_node *n);
 
 /* members.c */
 const struct raft_member *node_member(const struct raft_node *n, uint64_t id);

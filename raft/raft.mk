@@ -1,4 +1,5 @@
 libpintle_a_SOURCES += \
+  raft/blocks.c raft/blocks.h \
   raft/compact.c \
   raft/entries.c raft/entries.h \
   raft/frame.c raft/frame.h \
@@ -7,6 +8,7 @@ libpintle_a_SOURCES += \
   raft/log.c raft/log.h \
   raft/meta.c raft/meta.h \
   raft/node.c raft/node.h raft/node_impl.h \
+  raft/offline.c raft/offline.h \
   raft/open.c \
   raft/read.c \
   raft/receive.c \

@@ -40,6 +40,7 @@ struct peer {
     uint64_t retry_ms;
     uint64_t heard;  /* loop_now */
     unsigned format; /* 0 = it has not said */
+    bool stateless;
 };
 
 struct incoming {
@@ -207,9 +208,11 @@ static void inform(struct peer *p)
     conn_write(p->conn, &c, 1);
 }
 
+/* Takes what a peer says of itself; the verdict on it. */
 static enum refusal greet(struct peer *p, const struct message *m)
 {
     p->format = m->format ? m->format : 1;
+    p->stateless = m->stateless;
     return p->t->o.handler->on_greeting(p->t->o.ctx, p->id, m);
 }
 
@@ -228,9 +231,10 @@ static void peer_on_data(void *ctx, const char *bytes, size_t n)
             return;
         err = got < 0 || f.type != FRAME_PONG ? -EPROTO : frame_read_message(&f, &m);
         buf_shift(&p->in, err ? 0 : size);
+        if (!err && greet(p, &m) == REFUSAL_FORMAT)
+            err = -EPROTONOSUPPORT;
         if (!err) {
             p->retry_ms = TRANSPORT_RETRY_MIN_MS; /* only now: others hang up on who is not welcome */
-            greet(p, &m);
             inform(p);
         }
     }
@@ -307,6 +311,12 @@ unsigned transport_format(const struct transport *t, uint64_t id)
 {
     const struct peer *p = find_peer(t, id);
     return p ? p->format : 0;
+}
+
+bool transport_is_stateless(const struct transport *t, uint64_t id)
+{
+    const struct peer *p = find_peer(t, id);
+    return p && p->stateless;
 }
 
 const char *transport_address(const struct transport *t, uint64_t id)

@@ -269,7 +269,8 @@ static uint64_t known_leader(struct raft_node *n, bool leading)
 
 static void tell_role(struct raft_node *n)
 {
-    bool leading = raft_state(&n->core) == RAFT_LEADER && n->own_index && n->applied >= n->own_index && !n->failed;
+    bool leading = raft_state(&n->core) == RAFT_LEADER && n->own_index && n->applied >= n->own_index && !n->failed &&
+                   !n->o.stateless;
     uint64_t term = raft_current_term(&n->core), leader = n->failed ? 0 : known_leader(n, leading);
     if (leading == n->told_leader && leader == n->told_leader_id && (term == n->told_term || !leading))
         return;
@@ -566,6 +567,7 @@ void node_turn(struct loop_hook *h)
     node_snapshot_turn(n);
     check_disk(n);
     node_check_transfer(n);
+    node_hand_on(n);
     node_testify_turn(n);
     set_timer(n);
     update_metrics(n);

@@ -103,11 +103,6 @@ static void chain_hash(struct store *s, const struct store_table *t, struct slic
     s->hash = hash64(value, s->hash);
 }
 
-static size_t item_bytes(const struct store_item *i)
-{
-    return i->value->n + i->key_len + i->attrs_len + sizeof *i;
-}
-
 static void record(struct store *s, struct store_table *t, struct store_item *now, struct store_item *before,
                    bool deleted)
 {

@@ -15,8 +15,8 @@ enum {
     ITEM_FIELDS = 7,
     IN_TREE = 1,
     IN_WINDOW = 2,
-    DOCUMENT_MAX = 64 << 20, /* bytes of one document */
     REQUESTS_PER_DOCUMENT = 1024,
+    WRITE_BYTES = 256 << 10,
 };
 
 struct frozen_table {
@@ -96,24 +96,22 @@ void store_frozen_free(struct store_frozen *f)
 
 /* ---- writing ---- */
 
-struct writer {
-    int (*write)(void *ctx, const void *p, size_t n);
-    void *ctx;
-    struct buf doc;
-};
-
-static int flush(struct writer *w)
+/* A document begins with room for its length. */
+static size_t doc_begin(struct buf *out)
 {
-    uint32_t n = (uint32_t)w->doc.n;
-    unsigned char head[4] = {(unsigned char)(n & 0xff), (unsigned char)(n >> 8 & 0xff), (unsigned char)(n >> 16 & 0xff),
-                             (unsigned char)(n >> 24)};
-    int rv = buf_error(&w->doc);
-    if (!rv)
-        rv = w->write(w->ctx, head, sizeof head);
-    if (!rv)
-        rv = w->write(w->ctx, w->doc.p, w->doc.n);
-    buf_clear(&w->doc);
-    return rv;
+    size_t at = out->n;
+    buf_add(out, "\0\0\0", 4);
+    return at;
+}
+
+static int doc_end(struct buf *out, size_t at)
+{
+    if (buf_error(out))
+        return buf_error(out);
+    uint32_t n = (uint32_t)(out->n - at - 4);
+    for (int i = 0; i < 4; i++)
+        out->p[at + (size_t)i] = (char)(n >> (8 * i) & 0xff);
+    return 0;
 }
 
 static void pack_item(struct buf *out, const struct store_item *i)
@@ -146,75 +144,107 @@ static void pack_event(struct buf *out, const struct frozen_table *t, const stru
         pack_item(out, e->before);
 }
 
-static int write_table(struct writer *w, const struct frozen_table *t, uint64_t compacted)
+enum { STAGE_HEAD, STAGE_TABLE, STAGE_ITEMS, STAGE_EVENTS, STAGE_REQUESTS, STAGE_END };
+
+static unsigned add_head(const struct store_frozen *f, struct buf *out)
 {
-    struct tree_iter it;
-    pack_array(&w->doc, 4);
-    pack_bin(&w->doc, t->name);
-    pack_u64(&w->doc, t->revision);
-    pack_u64(&w->doc, tree_count(t->root));
-    pack_u64(&w->doc, t->n_events);
-    int rv = flush(w);
-    tree_iter_init(&it, t->root, SLICE_NONE);
-    for (struct store_item *i; !rv && (i = tree_iter_next(&it)); rv = flush(w))
-        pack_item(&w->doc, i);
-    for (size_t i = 0; i < t->n_events && !rv; i++) {
-        pack_event(&w->doc, t, &t->events[i], compacted);
-        rv = flush(w);
-    }
-    return rv;
+    const uint64_t head[] = {f->format, f->revision, f->compacted, f->hash, f->time_ms, f->n_tables, f->n_requests};
+    pack_array(out, sizeof head / sizeof *head);
+    for (size_t i = 0; i < sizeof head / sizeof *head; i++)
+        pack_u64(out, head[i]);
+    return f->n_tables ? STAGE_TABLE : STAGE_REQUESTS;
 }
 
-static int write_requests(struct writer *w, const struct store_frozen *f)
+static unsigned add_table(const struct store_frozen *f, struct store_frozen_cursor *c, struct buf *out)
+{
+    const struct frozen_table *t = &f->tables[c->table];
+    pack_array(out, 4);
+    pack_bin(out, t->name);
+    pack_u64(out, t->revision);
+    pack_u64(out, tree_count(t->root));
+    pack_u64(out, t->n_events);
+    tree_iter_init(&c->iter, t->root, SLICE_NONE);
+    return STAGE_ITEMS;
+}
+
+static unsigned add_requests(const struct store_frozen *f, struct store_frozen_cursor *c, struct buf *out)
+{
+    size_t left = f->n_requests - c->at, n = left < REQUESTS_PER_DOCUMENT ? left : REQUESTS_PER_DOCUMENT;
+    pack_array(out, n);
+    for (size_t end = c->at + n; c->at < end; c->at++) {
+        pack_array(out, 2);
+        pack_bin(out, f->requests[c->at]);
+        pack_u64(out, f->request_revisions[c->at]);
+    }
+    return STAGE_REQUESTS;
+}
+
+/* The stage to go on with when the current one has no more documents. */
+static unsigned skip_done(const struct store_frozen *f, struct store_frozen_cursor *c, struct store_item **ret_item)
+{
+    unsigned stage = c->stage;
+    if (stage == STAGE_ITEMS && !(*ret_item = tree_iter_next(&c->iter)))
+        stage = STAGE_EVENTS, c->at = 0;
+    if (stage == STAGE_EVENTS && c->at == f->tables[c->table].n_events)
+        stage = ++c->table < f->n_tables ? STAGE_TABLE : STAGE_REQUESTS, c->at = 0;
+    if (stage == STAGE_REQUESTS && c->at == f->n_requests)
+        stage = STAGE_END;
+    return stage;
+}
+
+static int add_document(const struct store_frozen *f, struct store_frozen_cursor *c, struct buf *out)
+{
+    struct store_item *item = NULL;
+    c->stage = skip_done(f, c, &item);
+    if (c->stage == STAGE_END)
+        return 1;
+    size_t at = doc_begin(out);
+    if (c->stage == STAGE_HEAD)
+        c->stage = add_head(f, out);
+    else if (c->stage == STAGE_TABLE)
+        c->stage = add_table(f, c, out);
+    else if (c->stage == STAGE_ITEMS)
+        pack_item(out, item);
+    else if (c->stage == STAGE_EVENTS)
+        pack_event(out, &f->tables[c->table], &f->tables[c->table].events[c->at], f->compacted), c->at++;
+    else
+        c->stage = add_requests(f, c, out);
+    return doc_end(out, at);
+}
+
+int store_frozen_next(const struct store_frozen *f, struct store_frozen_cursor *c, struct buf *out, size_t want)
 {
     int rv = 0;
-    for (size_t i = 0; i < f->n_requests && !rv; rv = flush(w)) {
-        size_t n = f->n_requests - i < REQUESTS_PER_DOCUMENT ? f->n_requests - i : REQUESTS_PER_DOCUMENT;
-        pack_array(&w->doc, n);
-        for (size_t end = i + n; i < end; i++) {
-            pack_array(&w->doc, 2);
-            pack_bin(&w->doc, f->requests[i]);
-            pack_u64(&w->doc, f->request_revisions[i]);
-        }
-    }
+    while (!rv && out->n < want)
+        rv = add_document(f, c, out);
     return rv;
 }
 
 int store_frozen_write(struct store_frozen *f, int (*write)(void *ctx, const void *p, size_t n), void *ctx)
 {
-    struct writer w = {.write = write, .ctx = ctx, .doc = BUF_INIT(DOCUMENT_MAX)};
-    const uint64_t head[] = {f->format, f->revision, f->compacted, f->hash, f->time_ms, f->n_tables, f->n_requests};
-    pack_array(&w.doc, sizeof head / sizeof *head);
-    for (size_t i = 0; i < sizeof head / sizeof *head; i++)
-        pack_u64(&w.doc, head[i]);
-    int rv = flush(&w);
-    for (size_t i = 0; i < f->n_tables && !rv; i++)
-        rv = write_table(&w, &f->tables[i], f->compacted);
-    if (!rv)
-        rv = write_requests(&w, f);
-    buf_done(&w.doc);
-    return rv;
+    struct store_frozen_cursor c = {0};
+    struct buf out = BUF_INIT(STORE_FROZEN_BUF_MAX);
+    int rv = 0;
+    while (rv == 0) {
+        rv = store_frozen_next(f, &c, &out, WRITE_BYTES);
+        int err = rv < 0 ? rv : write(ctx, out.p, out.n);
+        rv = err ? err : rv;
+        buf_clear(&out);
+    }
+    buf_done(&out);
+    return rv < 0 ? rv : 0;
 }
 
 /* ---- reading ---- */
 
-struct source {
-    struct store *store;
-    int (*read)(void *ctx, void *p, size_t n);
-    void *ctx;
-    char *doc;
-    size_t cap;
-    const struct pack_value *value;
-};
-
-static int next_document(struct source *r)
+int document_next(struct source *r)
 {
     unsigned char head[4];
     int rv = r->read(r->ctx, head, sizeof head);
     if (rv)
         return rv;
     size_t n = head[0] | (size_t)head[1] << 8 | (size_t)head[2] << 16 | (size_t)head[3] << 24;
-    if (n > DOCUMENT_MAX)
+    if (n > STORE_DOCUMENT_MAX)
         return -EBADMSG;
     if (n > r->cap) {
         char *doc = mem_try_realloc(r->doc, n);
@@ -226,7 +256,7 @@ static int next_document(struct source *r)
     rv = r->read(r->ctx, r->doc, n);
     if (rv)
         return rv;
-    r->value = pack_read(r->store->reader, slice_of(r->doc, n), NULL);
+    r->value = pack_read(r->reader, slice_of(r->doc, n), NULL);
     return r->value ? 0 : -EBADMSG;
 }
 
@@ -244,20 +274,15 @@ static struct store_item *unpack_item(const struct pack_value *v)
     return i;
 }
 
-static size_t stored_bytes(const struct store_item *i)
-{
-    return i->value->n + i->key_len + i->attrs_len + sizeof *i;
-}
-
 static int read_item(struct source *r, struct store_table *t)
 {
-    int rv = next_document(r);
+    int rv = document_next(r);
     if (rv)
         return rv;
     struct store_item *i = unpack_item(r->value);
     if (!i)
         return -EBADMSG;
-    r->store->bytes += stored_bytes(i);
+    r->store->bytes += item_bytes(i);
     if (i->expires_ms)
         expiry_push(r->store, t, i);
     item_unref(tree_put(&t->root, i));
@@ -266,7 +291,7 @@ static int read_item(struct source *r, struct store_table *t)
 
 static int read_event(struct source *r, struct store_table *t, const struct map *by_revision, struct map *last)
 {
-    int rv = next_document(r);
+    int rv = document_next(r);
     if (rv)
         return rv;
     const struct pack_value *now = pack_at(r->value, 2), *before = pack_at(r->value, 3);
@@ -296,7 +321,7 @@ static void index_by_revision(const struct store_table *t, struct map *by_revisi
 
 static int read_table(struct source *r)
 {
-    int rv = next_document(r);
+    int rv = document_next(r);
     struct slice name = rv ? SLICE_NONE : pack_get_bin(pack_at(r->value, 0));
     if (rv || !name.n)
         return rv ? rv : -EBADMSG;
@@ -320,7 +345,7 @@ static int read_table(struct source *r)
 static int read_requests(struct source *r, uint64_t n)
 {
     for (uint64_t i = 0; i < n;) {
-        int rv = next_document(r);
+        int rv = document_next(r);
         size_t got = rv ? 0 : pack_len(r->value);
         if (rv || !got)
             return rv ? rv : -EBADMSG;
@@ -335,7 +360,7 @@ static int read_requests(struct source *r, uint64_t n)
 static int read_all(struct source *r)
 {
     struct store *s = r->store;
-    int rv = next_document(r);
+    int rv = document_next(r);
     uint64_t head[HEAD_FIELDS];
     for (size_t i = 0; i < HEAD_FIELDS && !rv; i++)
         head[i] = pack_get_u64(pack_at(r->value, i));
@@ -382,7 +407,7 @@ static void find_places(struct store *s)
 
 int store_restore(struct store *s, int (*read)(void *ctx, void *p, size_t n), void *ctx)
 {
-    struct source r = {.store = s, .read = read, .ctx = ctx};
+    struct source r = {.store = s, .reader = s->reader, .read = read, .ctx = ctx};
     remember_places(s);
     store_reset(s);
     int rv = read_all(&r);

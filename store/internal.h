@@ -39,6 +39,28 @@ struct store {
     struct pack_reader *reader;
 };
 
+/* What an item counts in store->bytes. */
+static inline size_t item_bytes(const struct store_item *i)
+{
+    return i->value->n + i->key_len + i->attrs_len + sizeof *i;
+}
+
+enum { STORE_DOCUMENT_MAX = 64 << 20 }; /* bytes of one document of a snapshot */
+
+/* A snapshot being read, document by document (frozen.c tells what they are). */
+struct source {
+    struct store *store;
+    struct pack_reader *reader;
+    int (*read)(void *ctx, void *p, size_t n);
+    void *ctx;
+    char *doc;
+    size_t cap;
+    const struct pack_value *value; /* the newest document */
+};
+
+/* 0, -EBADMSG, -ENOMEM or read's error. */
+int document_next(struct source *r);
+
 static inline struct store_event *event_at(const struct store_table *t, uint64_t seq)
 {
     return &t->events[seq & (t->cap - 1)];

@@ -26,18 +26,23 @@ static void table_clear(struct store_table *t)
     t->root = NULL;
 }
 
-void store_reset(struct store *s)
+static void requests_forget(struct store *s)
 {
-    for (struct map_entry *e = map_first(&s->tables); e; e = map_next(&s->tables, e))
-        table_clear(e->value);
-    while (s->heap_n)
-        expiry_clear(s);
     for (size_t i = 0; i < STORE_REQUESTS_MAX; i++) {
         mem_free((char *)s->request_ring[i].p);
         s->request_ring[i] = SLICE_NONE;
     }
     map_done(&s->requests);
     s->request_next = 0;
+}
+
+void store_reset(struct store *s)
+{
+    for (struct map_entry *e = map_first(&s->tables); e; e = map_next(&s->tables, e))
+        table_clear(e->value);
+    while (s->heap_n)
+        expiry_clear(s);
+    requests_forget(s);
     s->revision = s->compacted = s->hash = s->time_ms = 0;
     s->bytes = s->window_bytes = s->window_events = 0;
     s->format = STORE_FORMAT_OLDEST;
@@ -155,6 +160,27 @@ int store_root_at(const struct store *s, const struct store_table *t, uint64_t r
 }
 
 /* ---- request ids ---- */
+
+/* What the old cluster knew of its members (members.h) says nothing of the new one's. */
+static void members_forget(struct store *s)
+{
+    struct store_table *t = store_table(s, SLICE("pintle/members"));
+    struct tree_iter it;
+    tree_iter_init(&it, t->root, SLICE_NONE);
+    for (const struct store_item *i; (i = tree_iter_next(&it));)
+        s->bytes -= item_bytes(i);
+    tree_unref(t->root);
+    t->root = NULL;
+}
+
+void store_rebase(struct store *s)
+{
+    members_forget(s);
+    events_compact(s, s->revision);
+    s->revision += STORE_REBASE_JUMP;
+    s->compacted = s->revision;
+    requests_forget(s);
+}
 
 void request_remember(struct store *s, struct slice id, uint64_t revision)
 {

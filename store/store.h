@@ -161,12 +161,38 @@ void store_notify(struct store *s);
 struct store_frozen;
 /* The state as it is now, in O(tables + window). */
 struct store_frozen *store_freeze(struct store *s);
-/* Writes it through write(ctx, p, n), which returns 0 or a negative errno. On any one thread. */
+/* How far a frozen state is written; zeroed at the start. */
+struct store_frozen_cursor {
+    unsigned stage;
+    size_t table, at;
+    struct tree_iter iter;
+};
+enum { STORE_FROZEN_BUF_MAX = 64 << 20 }; /* what out must be able to hold */
+/* Appends whole documents to out until it has want bytes. 0 = there is more, 1 = that was all, or a negative errno.
+ * Any thread, one at a time: for those who produce on demand. */
+int store_frozen_next(const struct store_frozen *f, struct store_frozen_cursor *c, struct buf *out, size_t want);
+/* Writes it all through write(ctx, p, n), which returns 0 or a negative errno. On any one thread. */
 int store_frozen_write(struct store_frozen *f, int (*write)(void *ctx, const void *p, size_t n), void *ctx);
 void store_frozen_free(struct store_frozen *f);
 /* Replaces the state of s by what read(ctx, p, n) gives (exactly n bytes: 0; else negative errno). Watchers are told that
  * they are lost when their place is not in the new window. 0, -EBADMSG, -ENOMEM, or read's error: the state is then
  * undefined and must not be used. */
 int store_restore(struct store *s, int (*read)(void *ctx, void *p, size_t n), void *ctx);
+
+/* What is in a snapshot, without taking it in. */
+struct store_summary {
+    uint64_t revision, compacted, hash, time_ms;
+    unsigned format;
+    uint64_t objects, events, bytes; /* bytes: of values */
+};
+/* Reads a whole snapshot, checks that all of it is well-formed, and calls table (may be NULL) for each. Memory stays
+ * constant. 0, -EBADMSG, -ENOMEM or read's error. */
+int store_inspect(int (*read)(void *ctx, void *p, size_t n), void *ctx, struct store_summary *ret,
+                  void (*table)(void *arg, struct slice name, uint64_t objects, uint64_t bytes), void *arg);
+/* Makes s the beginning of another history: its revision jumps by STORE_REBASE_JUMP, and everything before is compacted,
+ * so that whoever has seen the old one, or a part of it that is not in s, must list anew (410). Request ids and
+ * the members are forgotten. */
+enum { STORE_REBASE_JUMP = 1000000 };
+void store_rebase(struct store *s);
 
 #endif

@@ -7,10 +7,11 @@
 #include "auth/rbac.h"
 
 enum {
-    API_BARRIER_MS = 5000,      /* a linearizable read waits this long for the leader */
-    API_TXN_RETRIES = 8,        /* a patch is computed anew this often when others write the same object */
-    API_LIST_BATCH = 256 << 10, /* bytes of a list queued at a time */
-    API_RETRY_SECONDS = 1,      /* Retry-After while there is no leader */
+    API_BARRIER_MS = 5000,        /* a linearizable read waits this long for the leader */
+    API_TXN_RETRIES = 8,          /* a patch is computed anew this often when others write the same object */
+    API_LIST_BATCH = 256 << 10,   /* bytes of a list queued at a time */
+    API_SNAPSHOT_QUEUE = 2 << 20, /* bytes of a snapshot queued before more is made */
+    API_RETRY_SECONDS = 1,        /* Retry-After while there is no leader */
 };
 
 struct api_listener {
@@ -38,7 +39,7 @@ struct api {
     struct api_bootstrap *bootstrap;
     uint64_t instance; /* random, for request ids */
     uint64_t next_request;
-    size_t inflight;
+    size_t inflight, snapshot_streams;
     bool draining;
     bool closed; /* freed as soon as the last request has left */
     uint64_t started;

@@ -157,6 +157,7 @@ static const struct api_fixed fixed[] = {
     {"/readyz", true, true, serve_health},
     {"/version", false, true, serve_version},
     {"/metrics", false, false, serve_metrics},
+    {"/pintle/v1/snapshot", false, false, api_snapshot},
     {"/openapi/v3", true, false, api_openapi_v3},
 };
 
