@@ -175,7 +175,7 @@ t_flipped_bits_are_noticed() {
         [[ $name == new-* || $name == old-* ]] && offsets=(20)
         for at in "${offsets[@]}"; do
             [ -e "$f" ] && [ "$at" -ge 0 ] && [ "$at" -lt "$(stat -c %s "$f")" ] || continue
-            flip "$f" "$at"
+            flip_lowest "$f" "$at"
             : >"$dir/3/log"
             server 3 "${options[@]}"
             if eventually 20 served_or_exited 3 && running 3; then
@@ -187,23 +187,23 @@ t_flipped_bits_are_noticed() {
                 has "$out" "$name"
                 has "$out" "wipe the directory and join under a new member id"
                 refused=$((refused + 1))
-                flip "$f" "$at"
+                flip_lowest "$f" "$at"
             fi
         done
     done
     echo "served: $served, refused: $refused"
     [ "$refused" -ge 8 ] && [ "$served" -ge 8 ]
     # Both copies of term and vote.
-    flip "$dir/3/data/meta" 40
-    flip "$dir/3/data/meta" $((4096 + 40))
+    flip_lowest "$dir/3/data/meta" 40
+    flip_lowest "$dir/3/data/meta" $((4096 + 40))
     server 3
     eventually 10 exited 3
     has "$(tail -n 1 "$dir/3/log")" "data/meta is damaged: wipe the directory and join under a new member id"
 }
 snapshot_exists() { compgen -G "$dir/$1/data/snapshot-*" >/dev/null; }
 served_or_exited() { exited "$1" || ready "$1"; }
-# flip FILE OFFSET: the lowest bit of that byte
-flip() {
+# flip_lowest FILE OFFSET: the lowest bit of that byte
+flip_lowest() {
     local b
     b=$(od -An -tu1 -j "$2" -N 1 "$1")
     printf "\\x$(printf %x $((b ^ 1)))" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
