@@ -9,6 +9,7 @@ struct snapshot_take {
     struct node_work w;
     struct snap_info info;
     void *frozen;
+    size_t bytes; /* of log since the last one; still so when this one fails */
     atomic_bool cancel;
     int err;
 };
@@ -61,6 +62,7 @@ static void take_done(struct node_work *w)
             node_fence(n, "the state in memory is damaged");
         else if (t->err) {
             log_warn(loop_log(n->l), "raft", "cannot write a snapshot error=\"%s\"", strerror(-t->err));
+            n->snap_bytes_mark += t->bytes;
             n->snapshot_held = true;
             loop_timer_start(n->l, &n->snapshot_timer, NODE_SNAPSHOT_RETRY_MS);
         } else if (!n->installing && t->info.index > n->snap_index) {
@@ -119,6 +121,7 @@ void node_snapshot_turn(struct raft_node *n)
         mem_free(t);
         return;
     }
+    t->bytes = n->snap_bytes_mark;
     n->snap_bytes_mark = 0;
     n->snapshot_asked = false;
     t->frozen = n->machine.snapshot_take(n->ctx);

@@ -101,6 +101,24 @@ void node_init(struct raft_node *n)
     list_init(&n->hook.link);
 }
 
+static void init_disk_metrics(struct raft_node *n, struct metrics *m)
+{
+    n->metrics.etcd_fsync = metrics_one(m, METRIC_HISTOGRAM, "etcd_disk_wal_fsync_duration_seconds",
+                                        "The same as pintle_raft_fsync_seconds, under etcd's name.");
+    n->metrics.etcd_is_leader =
+        metrics_one(m, METRIC_GAUGE, "etcd_server_is_leader", "The same as pintle_raft_is_leader, under etcd's name.");
+    n->metrics.etcd_has_leader =
+        metrics_one(m, METRIC_GAUGE, "etcd_server_has_leader", "1 when a leader is known; etcd's name.");
+    n->metrics.sync_recent =
+        metrics_one(m, METRIC_GAUGE, "pintle_raft_sync_recent_seconds", "Average time of the newest log writes.");
+    n->metrics.stalls = metrics_one(m, METRIC_COUNTER, "pintle_raft_disk_stalls_total",
+                                    "Log writes that took longer than two election timeouts.");
+    n->metrics.handovers = metrics_one(m, METRIC_COUNTER, "pintle_raft_disk_handovers_total",
+                                       "Times leadership was handed over because of the disk.");
+    n->metrics.disk_full =
+        metrics_one(m, METRIC_GAUGE, "pintle_raft_disk_full", "1 while writes are refused for want of disk space.");
+}
+
 static void init_metrics(struct raft_node *n)
 {
     struct metrics *m = n->o.metrics;
@@ -121,6 +139,7 @@ static void init_metrics(struct raft_node *n)
     n->metrics.syncs = metrics_one(m, METRIC_COUNTER, "pintle_raft_syncs_total", "Log writes with one sync each.");
     n->metrics.entries_synced =
         metrics_one(m, METRIC_COUNTER, "pintle_raft_entries_synced_total", "Entries written by those.");
+    init_disk_metrics(n, m);
 }
 
 static int init_core(struct raft_node *n)

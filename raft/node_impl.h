@@ -20,6 +20,7 @@
 #include <raft.h>
 
 #include "raft/entries.h"
+#include "raft/health.h"
 #include "raft/log.h"
 #include "raft/meta.h"
 #include "raft/node.h"
@@ -82,6 +83,8 @@ struct testifying {
 
 struct node_metrics {
     struct metric *is_leader, *term, *commit, *applied, *pending, *fsync, *syncs, *entries_synced;
+    struct metric *etcd_fsync, *etcd_is_leader, *etcd_has_leader; /* under the names that dashboards know */
+    struct metric *stalls, *sync_recent, *handovers, *disk_full;
 };
 
 struct snapshot_send;
@@ -120,6 +123,7 @@ struct raft_node {
     struct preparing preparing;
     struct loop_timer space_timer;
     bool no_space;
+    struct health health;
     uint64_t wal_bytes;
 
     struct witness witness;
@@ -223,6 +227,8 @@ void node_drop_proposals(struct raft_node *n);
 void node_fail_proposal(struct raft_node *n, struct raft_proposal *p, int err);
 void node_finish_failed(struct raft_node *n);
 void node_prepare_segments(struct raft_node *n);
+/* Whether the log can take that many more bytes, be the disk full or not. */
+bool node_has_room(const struct raft_node *n, size_t bytes);
 
 /* testify.c */
 void node_fill_greeting(void *ctx, struct message *m);

@@ -4,6 +4,7 @@ libpintle_a_SOURCES += \
   raft/entries.c raft/entries.h \
   raft/frame.c raft/frame.h \
   raft/members.c \
+  raft/health.c raft/health.h \
   raft/log.c raft/log.h \
   raft/meta.c raft/meta.h \
   raft/node.c raft/node.h raft/node_impl.h \
