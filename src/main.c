@@ -12,7 +12,8 @@ const struct command *const commands[] = {
     &command_cert_init,       &command_cert_issue,
     &command_kubeconfig,      &command_snapshot_save,
     &command_snapshot_verify, &command_snapshot_restore,
-    &command_recover,         &command_completion,
+    &command_recover,         &command_history,
+    &command_undelete,        &command_completion,
     &command_version,         NULL,
 };
 

@@ -3,6 +3,7 @@ UNIT_TESTS =
 UNIT_TESTS += tests/unit/test_base
 UNIT_TESTS += tests/unit/test_store
 UNIT_TESTS += tests/unit/test_history
+UNIT_TESTS += tests/unit/test_diff
 UNIT_TESTS += tests/unit/test_state_sim
 UNIT_TESTS += tests/unit/test_backup
 UNIT_TESTS += tests/unit/test_loop_uv
@@ -145,3 +146,6 @@ tests_sim_test_broken_stale_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=raft_node_read
 tests_sim_test_broken_sync_SOURCES = tests/sim/test_broken.c tests/sim/broken.h tests/sim/broken_sync.c $(JEPSEN_SIM)
 tests_sim_test_broken_sync_LDADD = libjepsen.a $(LDADD)
 tests_sim_test_broken_sync_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=file_sync
+noinst_PROGRAMS += tests/tools/snapshot_edit
+tests_tools_snapshot_edit_SOURCES = tests/tools/snapshot_edit.c
+tests_tools_snapshot_edit_LDADD = $(PINTLE_LIBS)

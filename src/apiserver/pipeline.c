@@ -5,6 +5,7 @@
 #include "apiserver/internal.h"
 #include "apiserver/nonresource.h"
 #include "apiserver/output.h"
+#include "apiserver/past.h"
 #include "auth/authn.h"
 #include "base/mem.h"
 #include "object/meta.h"
@@ -163,6 +164,11 @@ static const struct {
 
 static void run_resource(struct api_request *r)
 {
+    struct status st;
+    if (api_past_check(r, &st)) {
+        api_reply_status(r, &st);
+        return;
+    }
     if (api_special(r))
         return;
     if (handlers[r->verb].write && !replica_is_leader(r->api->o.replica))
