@@ -9,6 +9,7 @@ struct snapshot_take {
     struct node_work w;
     struct snap_info info;
     void *frozen;
+    size_t bytes; /* of log since the last one; still so when this one fails */
     atomic_bool cancel;
     int err;
 };
@@ -26,7 +27,7 @@ static unsigned trailing(const struct raft_node *n, uint64_t index)
     return (unsigned)count;
 }
 
-static void taken(struct raft_node *n, const struct snap_info *info)
+void node_snapshot_taken(struct raft_node *n, const struct snap_info *info)
 {
     struct raft_event e = {.type = RAFT_SNAPSHOT};
     struct raft_buffer conf = {(void *)info->conf, info->conf_n};
@@ -56,14 +57,17 @@ static void take_done(struct node_work *w)
     struct raft_node *n = w->n;
     n->machine.snapshot_free(n->ctx, t->frozen);
     n->taking = NULL;
-    if (!n->closing && !n->failed) {
-        if (t->err) {
+    if (!n->closing && !n->failed && !n->resync) {
+        if (t->err == -EBADMSG)
+            node_fence(n, "the state in memory is damaged");
+        else if (t->err) {
             log_warn(loop_log(n->l), "raft", "cannot write a snapshot error=\"%s\"", strerror(-t->err));
+            n->snap_bytes_mark += t->bytes;
             n->snapshot_held = true;
             loop_timer_start(n->l, &n->snapshot_timer, NODE_SNAPSHOT_RETRY_MS);
         } else if (!n->installing && t->info.index > n->snap_index) {
             log_info(loop_log(n->l), "raft", "snapshot taken index=%" PRIu64, t->info.index);
-            taken(n, &t->info);
+            node_snapshot_taken(n, &t->info);
         }
     }
     mem_free(t);
@@ -78,7 +82,7 @@ static void take_run(struct node_work *w)
 
 static bool wanted(const struct raft_node *n)
 {
-    if (n->taking || n->installing || n->receive || n->snapshot_held || n->applied <= n->snap_index)
+    if (n->taking || n->installing || n->receive || n->snapshot_held || n->resync || n->applied <= n->snap_index)
         return false;
     /* Guard G4: the core asserts that a snapshot is not ahead of what is stored. */
     if (n->applied > n->core.last_stored || n->core.snapshot.installing)
@@ -86,7 +90,8 @@ static bool wanted(const struct raft_node *n)
     /* A peer that is being sent a snapshot needs the log behind it when it is done: wait, within reason. */
     if (!list_empty((struct list *)&n->sends) && n->snap_bytes_mark < n->snap_bytes_max * 4)
         return false;
-    return n->applied - n->snap_index >= n->o.snapshot_every || n->snap_bytes_mark >= n->snap_bytes_max;
+    return n->snapshot_asked || n->applied - n->snap_index >= n->o.snapshot_every ||
+           n->snap_bytes_mark >= n->snap_bytes_max;
 }
 
 static int fill_info(struct raft_node *n, struct snap_info *info)
@@ -116,7 +121,9 @@ void node_snapshot_turn(struct raft_node *n)
         mem_free(t);
         return;
     }
+    t->bytes = n->snap_bytes_mark;
     n->snap_bytes_mark = 0;
+    n->snapshot_asked = false;
     t->frozen = n->machine.snapshot_take(n->ctx);
     atomic_init(&t->cancel, false);
     t->w.run = take_run;

@@ -26,7 +26,9 @@ enum frame_type {
     FRAME_SNAP_HEAD, /* on a snapshot connection: what comes */
     FRAME_SNAP_DATA, /* bytes of the file */
     FRAME_SNAP_END,
-    FRAME_INFO, /* since format 2: where the dialler can be reached, and what its owner wants known */
+    FRAME_INFO,   /* since format 2: where the dialler can be reached, and what its owner wants known */
+    FRAME_DIGEST, /* since format 2: index, seq = the digest of the state there; granted: an answer to one */
+    FRAME_RESYNC, /* since format 2: a snapshot at index or later, please: our state is wrong */
     FRAME_TYPES,
 };
 

@@ -61,6 +61,8 @@ struct raft_machine {
     void (*role)(void *ctx, bool is_leader, uint64_t term, uint64_t leader_id);
     /* Whether this id was a member once and was removed (ids are never reused). May be NULL: never. */
     bool (*removed)(void *ctx, uint64_t id);
+    /* The state here was found wrong and may not be shown any more; or is sound again. May be NULL. */
+    void (*fenced)(void *ctx, bool fenced);
     /* The replica cannot go on (disk error, damaged log); reason is for people. The owner stops the process. */
     void (*failed)(void *ctx, int err, const char *reason);
 };
@@ -178,6 +180,11 @@ void raft_node_require_format(struct raft_node *n, unsigned format);
 /* Hands leadership to the voter `to`, or to the most advanced one when to is 0; done(ctx, 0) once somebody else leads, -EAGAIN after timeout_ms. */
 void raft_node_transfer(struct raft_node *n, uint64_t to, uint32_t timeout_ms, void (*done)(void *ctx, int err),
                         void *ctx);
+/* Called by the machine's apply: what the state is at index, in one number that is the same on all replicas; damaged: the
+ * machine found by itself that its state is not what it was. See raft/verify.c. */
+void raft_node_digest(struct raft_node *n, uint64_t index, uint64_t digest, bool damaged);
+/* NULL, or why the state here may not be shown to anybody at present (raft/resync.c). */
+const char *raft_node_fenced(const struct raft_node *n);
 /* Stops and frees; pending dones get -ESHUTDOWN. Not from inside a callback of the node. A snapshot that is being
  * written is told to give up; its snapshot_free runs when the pool thread is done with it, at the latest in loop_free,
  * so ctx must live as long as the loop. */

@@ -246,6 +246,7 @@ static int recover(struct raft_node *n, char why[256])
         snprintf(why, 256, "the log in %.150s is gone: wipe the directory and join under a new member id", n->dir);
         err = -EBADMSG;
     }
+    n->stored = entries_last(&n->log);
     return err;
 }
 
@@ -321,6 +322,7 @@ int raft_node_open(struct loop *l, const struct raft_options *o, const struct ra
         node_destroy(n);
         return err;
     }
+    node_resync_recover(n);
     *ret = n;
     return 0;
 }

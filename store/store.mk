@@ -1,6 +1,8 @@
 libpintle_a_SOURCES += \
+  store/check.c \
   store/backup.c store/backup.h \
   store/command.c \
+  store/events.c \
   store/format.h \
   store/frozen.c \
   store/inspect.c \

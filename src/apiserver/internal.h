@@ -74,6 +74,8 @@ void api_discovery(struct api_request *r);
 void api_get(struct api_request *r);
 void api_list(struct api_request *r);
 void api_watch(struct api_request *r);
+/* Ends an open watch so that the client lists anew (410): what it got so far may be wrong. */
+void api_watch_expire(struct api_request *r);
 void api_create(struct api_request *r);
 void api_update(struct api_request *r);
 void api_patch(struct api_request *r);
@@ -87,6 +89,8 @@ void api_forward(struct api_request *r);
 /* ---- authz.c ---- */
 struct api_authz *api_authz_new(struct api *api);
 void api_authz_free(struct api_authz *z);
+/* Forgets all and reads the state anew: it was replaced. */
+void api_authz_reload(struct api_authz *z);
 /* Whether r->user may do what r asks; sets *st to 403 with Kubernetes' wording when not. */
 bool api_authorize(struct api_request *r, struct status *st);
 

@@ -36,11 +36,14 @@ static bool check_bootstrap(const struct api *api)
     return store_revision(api->store) > 0;
 }
 
+static bool check_fence(const struct api *api)
+{
+    return !replica_fenced(api->o.replica);
+}
+
 static const struct health_check checks[] = {
-    {"ping", check_ping},
-    {"raft-leader", check_leader},
-    {"state", check_bootstrap},
-    {"shutdown", check_shutdown},
+    {"ping", check_ping},         {"raft-leader", check_leader}, {"state", check_bootstrap},
+    {"state-sound", check_fence}, {"shutdown", check_shutdown},
 };
 
 /* How many of the checks, from the first on, a path asks for. */
