@@ -1,0 +1,308 @@
+/* pintle-jepsen: drives a workload against real servers while a shell makes them fail, and judges what they answered.
+ *
+ * run --workload W --nodes ADDR,ADDR… --certs DIR --hands SCRIPT --out DIR [--time S] [--faults LIST] [--seed N]
+ *     [--workers N] [--think MS] [--quiet MS] [--hold MS]
+ * check --workload W HISTORY        judges a history (EDN or JSON) again
+ * report HISTORY REPORT             draws it
+ *
+ * Ends with 0: no anomaly, 1: anomalies, 3: nothing proved, 2: it could not be run. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/mem.h"
+#include "jepsen/hands_shell.h"
+#include "jepsen/monitor.h"
+#include "jepsen/report.h"
+#include "net/tls.h"
+
+enum { SETTLE_MS = 2000, IDLE_MAX_MS = 120000, STEP_MS = 100 };
+
+struct run {
+    const char *workload, *certs, *hands, *out, *faults;
+    char *nodes[DRIVE_NODES_MAX];
+    struct drive_options o;
+    struct nemesis_options no;
+    unsigned seconds;
+    struct loop *loop;
+    struct drive *drive;
+    struct monitor *monitor;
+    struct hands_shell *shell;
+    struct nemesis *nemesis;
+    struct loop_timer timer;
+    uint64_t waited;
+    enum { RUNNING, HEALING, QUIETING, SETTLING, FINISHING } phase;
+};
+
+static const unsigned able = (1u << FAULT_KINDS) - 1 - (1u << FAULT_CRASH);
+
+/* ---- phases of a run ---- */
+
+static void wait_more(struct run *r)
+{
+    loop_timer_start(r->loop, &r->timer, STEP_MS);
+    r->waited += STEP_MS;
+}
+
+static void enter(struct run *r, int phase)
+{
+    r->phase = phase;
+    r->waited = 0;
+    wait_more(r);
+}
+
+static void on_healed(void *arg)
+{
+    enter(arg, QUIETING);
+}
+
+static bool whole(const struct run *r)
+{
+    return *monitor_leader(r->monitor) >= 0 && monitor_answering(r->monitor) == r->o.n_nodes;
+}
+
+static void on_step(struct loop_timer *t)
+{
+    struct run *r = container_of(t, struct run, timer);
+    switch (r->phase) {
+    case RUNNING:
+        r->phase = HEALING;
+        nemesis_stop(r->nemesis, on_healed, r);
+        return;
+    case HEALING:
+        return;
+    case QUIETING: /* some more operations on the healed cluster */
+        if ((whole(r) && r->waited > SETTLE_MS) || r->waited > IDLE_MAX_MS) {
+            drive_quiet(r->drive);
+            enter(r, SETTLING);
+            return;
+        }
+        break;
+    case SETTLING:
+        if (drive_idle(r->drive) && r->waited > SETTLE_MS) {
+            drive_finish(r->drive);
+            enter(r, FINISHING);
+            return;
+        }
+        break;
+    case FINISHING:
+        if (drive_idle(r->drive) || r->waited > IDLE_MAX_MS) {
+            loop_stop(r->loop);
+            return;
+        }
+        break;
+    }
+    wait_more(r);
+}
+
+/* ---- results ---- */
+
+static const char *outcome(const struct verdict *v)
+{
+    return v->n ? "ANOMALIES" : v->unknown ? "unknown" : "valid";
+}
+
+static void print_verdict(FILE *f, const struct verdict *v)
+{
+    for (size_t i = 0; i < v->n && i < VERDICT_ANOMALIES; i++)
+        fprintf(f, "  %s: %s\n", v->anomalies[i].name, v->anomalies[i].text);
+}
+
+static int exit_code(const struct verdict *v)
+{
+    return v->n ? 1 : v->unknown ? 3 : 0;
+}
+
+static void write_result(const struct run *r, const struct verdict *v)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/result.json", r->out);
+    FILE *f = fopen(path, "w");
+    if (!f)
+        return;
+    fprintf(f, "{\"workload\":\"%s\",\"seed\":%lu,\"seconds\":%u,\"nodes\":%zu,\"operations\":%zu,\"faults\":{",
+            r->workload, r->o.seed, r->seconds, r->o.n_nodes, drive_ops(r->drive));
+    const size_t *counts = nemesis_counts(r->nemesis);
+    bool first = true;
+    for (int k = 0; k < FAULT_KINDS; k++) {
+        if (counts[k])
+            fprintf(f, "%s\"%s\":%zu", first ? "" : ",", fault_name((enum fault_kind)k), counts[k]), first = false;
+    }
+    fprintf(f, "},\"outcome\":\"%s\",\"anomalies\":%zu}\n", outcome(v), v->n);
+    fclose(f);
+}
+
+static int finish(struct run *r)
+{
+    struct verdict v = {0};
+    const struct history *h = drive_history(r->drive);
+    char path[512];
+    size_t fate[HIST_TYPES] = {0};
+    if (!drive_idle(r->drive))
+        verdict_add(&v, "not-answered", "workers are not done %d s after everything was healed", IDLE_MAX_MS / 1000);
+    snprintf(path, sizeof path, "%s/history.edn", r->out);
+    history_write(h, path, true);
+    snprintf(path, sizeof path, "%s/history.json", r->out);
+    history_write(h, path, false);
+    r->o.workload->check(h, &v);
+    snprintf(path, sizeof path, "%s/report.html", r->out);
+    report_write(h, &(struct report_options){r->workload, r->faults, r->o.seed, r->o.n_nodes}, &v, path);
+    write_result(r, &v);
+    for (size_t i = 0; i < h->n; i++)
+        fate[h->events[i].type] += h->events[i].process >= 0;
+    printf("%s seed %lu: %s; %zu operations (%zu ok, %zu refused, %zu unknown), faults:", r->workload, r->o.seed,
+           outcome(&v), drive_ops(r->drive), fate[HIST_OK], fate[HIST_FAIL], fate[HIST_INFO]);
+    for (int k = 0; k < FAULT_KINDS; k++)
+        if (nemesis_counts(r->nemesis)[k])
+            printf(" %s %zu", fault_name((enum fault_kind)k), nemesis_counts(r->nemesis)[k]);
+    printf("\n");
+    print_verdict(stdout, &v);
+    return exit_code(&v);
+}
+
+static struct tls_context *tls_of(const char *dir)
+{
+    char ca[300], cert[300], key[300], why[256];
+    struct tls_context *tls = NULL;
+    snprintf(ca, sizeof ca, "%s/ca.crt", dir);
+    snprintf(cert, sizeof cert, "%s/admin.crt", dir);
+    snprintf(key, sizeof key, "%s/admin.key", dir);
+    if (tls_context_new(&(struct tls_options){.cert_file = cert, .key_file = key, .ca_file = ca, .h2 = true}, &tls,
+                        why)) {
+        fprintf(stderr, "%s\n", why);
+        exit(2);
+    }
+    return tls;
+}
+
+static int run(struct run *r)
+{
+    signal(SIGPIPE, SIG_IGN);
+    r->loop = loop_uv_new("jepsen");
+    loop_log(r->loop)->level = LOG_ERROR;
+    r->o.nodes = (const char *const *)r->nodes;
+    r->o.tls = r->certs ? tls_of(r->certs) : NULL;
+    r->drive = drive_new(r->loop, &r->o);
+    drive_start(r->drive);
+    r->monitor = monitor_new(r->drive);
+    r->shell = hands_shell_new(r->loop, r->hands, monitor_leader(r->monitor));
+    if (!r->shell)
+        return 2;
+    struct nemesis_hands hands = hands_shell_hands(r->shell);
+    r->nemesis = nemesis_new(r->drive, &hands, &r->no);
+    nemesis_start(r->nemesis);
+    r->timer.cb = on_step;
+    loop_timer_start(r->loop, &r->timer, r->seconds * 1000);
+    loop_run(r->loop);
+    int rv = finish(r);
+    nemesis_free(r->nemesis);
+    hands_shell_free(r->shell);
+    monitor_free(r->monitor);
+    drive_free(r->drive);
+    return rv;
+}
+
+/* ---- the command line ---- */
+
+static void take_nodes(struct run *r, char *list)
+{
+    for (char *at; (at = strsep(&list, ",")) && r->o.n_nodes < DRIVE_NODES_MAX;)
+        r->nodes[r->o.n_nodes++] = at;
+}
+
+static bool take_option(struct run *r, const char *name, char *value)
+{
+    unsigned number = (unsigned)strtoul(value, NULL, 10);
+    struct {
+        const char *name;
+        const char **text;
+        unsigned *number;
+    } options[] = {{"--workload", &r->workload, NULL}, {"--certs", &r->certs, NULL},
+                   {"--hands", &r->hands, NULL},       {"--out", &r->out, NULL},
+                   {"--faults", &r->faults, NULL},     {"--time", NULL, &r->seconds},
+                   {"--workers", NULL, &r->o.workers}, {"--think", NULL, &r->o.think_ms},
+                   {"--quiet", NULL, &r->no.quiet_ms}, {"--hold", NULL, &r->no.hold_ms}};
+    if (!strcmp(name, "--nodes")) {
+        take_nodes(r, value);
+        return true;
+    }
+    if (!strcmp(name, "--seed")) {
+        r->o.seed = strtoull(value, NULL, 10);
+        return true;
+    }
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
+        if (strcmp(name, options[i].name) != 0)
+            continue;
+        if (options[i].text)
+            *options[i].text = value;
+        else
+            *options[i].number = number;
+        return true;
+    }
+    return false;
+}
+
+static int usage(void)
+{
+    fprintf(stderr,
+            "usage: pintle-jepsen run|check|report …; see jepsen/run and the head of jepsen/main.c\nworkloads:");
+    for (size_t i = 0; workloads[i]; i++)
+        fprintf(stderr, " %s", workloads[i]->name);
+    fprintf(stderr, "\nfaults: all process network disk");
+    for (int k = 0; k < FAULT_KINDS; k++)
+        fprintf(stderr, " %s", fault_name((enum fault_kind)k));
+    fprintf(stderr, "\n");
+    return 2;
+}
+
+static double seconds_of_cpu(void)
+{
+    return (double)clock() / CLOCKS_PER_SEC;
+}
+
+static int check_file(struct run *r, const char *path, const char *report)
+{
+    struct history h;
+    struct verdict v = {0};
+    size_t line;
+    history_init(&h);
+    int err = history_read(&h, path, &line);
+    if (err) {
+        fprintf(stderr, "%s:%zu: %s\n", path, line, strerror(-err));
+        return 2;
+    }
+    double from = seconds_of_cpu();
+    if (r->o.workload)
+        r->o.workload->check(&h, &v);
+    if (report)
+        report_write(&h, &(struct report_options){r->workload ? r->workload : "", "", 0, 0}, &v, report);
+    printf("%s; %zu judged, %zu steps, %.2f s\n", outcome(&v), v.checked, v.explored, seconds_of_cpu() - from);
+    print_verdict(stdout, &v);
+    history_done(&h);
+    return exit_code(&v);
+}
+
+int main(int argc, char **argv)
+{
+    struct run r = {.faults = "",
+                    .seconds = 60,
+                    .o = {.workers = 12, .think_ms = 40, .seed = 1},
+                    .no = {.quiet_ms = 2500, .hold_ms = 4000}};
+    int i = 2;
+    if (argc < 3)
+        return usage();
+    for (; i + 1 < argc && argv[i][0] == '-'; i += 2)
+        if (!take_option(&r, argv[i], argv[i + 1]))
+            return usage();
+    r.o.workload = r.workload ? workload_find(r.workload) : NULL;
+    if (!strcmp(argv[1], "check") && i < argc && r.o.workload)
+        return check_file(&r, argv[i], NULL);
+    if (!strcmp(argv[1], "report") && i + 1 < argc)
+        return check_file(&r, argv[i], argv[i + 1]);
+    r.no.kinds = faults_parse(r.faults, able);
+    if (strcmp(argv[1], "run") != 0 || !r.o.workload || !r.o.n_nodes || !r.out || !r.hands ||
+        (*r.faults && !r.no.kinds))
+        return usage();
+    return run(&r);
+}
