@@ -5,9 +5,12 @@ pintle_SOURCES = \
   src/cli/balance.c \
   src/cli/cert.c \
   src/cli/commands.h \
+  src/cli/fresh.c src/cli/fresh.h \
   src/cli/options.c src/cli/options.h \
+  src/cli/recover.c \
   src/cli/remote.c src/cli/remote.h \
   src/cli/server.c \
+  src/cli/snapshot.c \
   src/cli/status.c \
   src/cli/version.c
 pintle_LDADD = $(PINTLE_LIBS)

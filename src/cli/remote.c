@@ -25,7 +25,7 @@ struct remote {
     struct loop_timer idle;
     struct buf error; /* the body of an answer that is none of 2xx */
     int err, code, status;
-    bool sent;
+    bool sent, delivered; /* delivered: bytes of the answer were handed on */
 };
 
 static void on_idle(struct loop_timer *t)
@@ -51,7 +51,7 @@ static void on_data(void *ctx, struct slice data)
     loop_timer_start(r->loop, &r->idle, REMOTE_TIMEOUT_MS);
     if (r->code / 100 != 2)
         buf_add_slice(&r->error, data);
-    else if (!r->status)
+    else if (!r->status && (r->delivered = true))
         r->status = r->on_data(r->ctx, data);
 }
 
@@ -70,6 +70,7 @@ static void ask(struct remote *r, size_t i, const char *method, const char *path
 {
     static const struct http_header json = {SLICE_INIT("content-type"), SLICE_INIT("application/json")};
     r->err = r->code = r->status = 0;
+    r->delivered = false;
     buf_clear(&r->error);
     if (!r->clients[i])
         r->clients[i] = http_client_new(r->loop, &(struct http_client_options){.addr = r->addresses[i], .tls = r->tls});
@@ -117,6 +118,8 @@ int remote_stream(struct remote *r, const char *method, const char *path, struct
             fprintf(stderr, "pintle %s: %s: %s\n", r->command, r->addresses[i], strerror(-r->err));
         else
             print_refusal(r, r->addresses[i]);
+        if (r->err && r->delivered)
+            return 1; /* another server's answer would not go on where this one ended */
         if (r->err && r->sent && strcmp(method, "GET") != 0) {
             fprintf(stderr, "The answer was lost: see `pintle status` for whether it took effect.\n");
             return 1;

@@ -236,7 +236,7 @@ static int open_replica(struct server *s, char why[256])
 {
     struct replica_options o = {.raft = {.dir = s->o.data_dir,
                                          .id = (uint64_t)s->o.id,
-                                         .cluster_id = 1,
+                                         .cluster_id = 0, /* as the data directory says */
                                          .members = s->members,
                                          .n_members = s->n_members,
                                          .listen = s->o.peer_listen,
