@@ -5,7 +5,7 @@
 
 #include "base/mem.h"
 
-enum { WORKERS_MAX = 256, STRAY_PERCENT = 30, AGAIN_MS = 300, WORKER_ARENA = 512 << 20 };
+enum { WORKERS_MAX = 256, STRAY_PERCENT = 15, AGAIN_MS = 300, WORKER_ARENA = 512 << 20 };
 
 struct drive {
     struct loop *loop;
@@ -16,6 +16,7 @@ struct drive {
     int64_t unique;
     size_t ops;
     bool quiet, finishing;
+    struct drive *chained;
     char shared[DRIVE_SHARED] __attribute__((aligned(16)));
 };
 
@@ -69,6 +70,11 @@ bool drive_is_quiet(const struct drive *d)
     return d->quiet;
 }
 
+void drive_chain(struct drive *d, struct drive *next)
+{
+    d->chained = next;
+}
+
 void drive_note(struct drive *d, enum hist_f f, unsigned node, int64_t value, const char *note)
 {
     struct hist_event e = HIST_EVENT_INIT;
@@ -79,6 +85,8 @@ void drive_note(struct drive *d, enum hist_f f, unsigned node, int64_t value, co
     e.value = value;
     e.time = drive_time(d);
     history_add(&d->history, &e, NULL, 0, note);
+    if (d->chained)
+        drive_note(d->chained, f, node, value, note);
 }
 
 int64_t json_revision(const struct json *obj)
@@ -91,6 +99,11 @@ int64_t json_value(const struct json *obj)
 {
     int64_t v;
     return slice_to_i64(json_path_string(obj, "data.v"), &v) ? v : HIST_NIL;
+}
+
+const char *configmaps_path(struct worker *w, const char *rest)
+{
+    return arena_printf(&w->a, "/api/v1/namespaces/%s/configmaps%s", w->d->o.ns, rest);
 }
 
 const char *configmap_text(struct worker *w, const char *name, int64_t value, int64_t revision, const char *extra)
@@ -265,6 +278,7 @@ struct drive *drive_new(struct loop *l, const struct drive_options *o)
     struct drive *d = mem_new(struct drive);
     d->loop = l;
     d->o = *o;
+    d->o.ns = o->ns ? o->ns : "default";
     d->o.workers = o->workers < WORKERS_MAX ? o->workers : WORKERS_MAX;
     d->random = o->seed * UINT64_C(0x9e3779b97f4a7c15) + 88172645463325252;
     d->started = loop_now(l);

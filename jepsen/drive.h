@@ -51,6 +51,7 @@ const struct workload *workload_find(const char *name);
 
 struct drive_options {
     const struct workload *workload;
+    const char *ns;           /* namespace of its objects; NULL = default */
     const char *const *nodes; /* API addresses */
     size_t n_nodes;
     struct tls_context *tls; /* NULL = plain */
@@ -99,6 +100,8 @@ int64_t drive_unique(struct drive *d);
 /* Shared by all workers of a workload; zeroed, of DRIVE_SHARED bytes. */
 enum { DRIVE_SHARED = 4096 };
 void *drive_shared(struct drive *d);
+/* What is noted with d is noted with next too: several workloads at once under the same faults. */
+void drive_chain(struct drive *d, struct drive *next);
 /* A fault or a leader, as an event of the nemesis. */
 void drive_note(struct drive *d, enum hist_f f, unsigned node, int64_t value, const char *note);
 
@@ -121,6 +124,8 @@ void worker_again(struct worker *w);
 /* Asks the worker's node. body may be NULL; done runs in a later turn, and w->a holds the answer's JSON until the next
  * operation. */
 void worker_call(struct worker *w, const char *method, const char *path, const char *body, answer_fn *done);
+/* The path of ConfigMaps, with what follows it. */
+const char *configmaps_path(struct worker *w, const char *rest);
 /* Another node from now on. */
 void worker_move(struct worker *w);
 int64_t json_revision(const struct json *obj);

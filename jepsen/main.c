@@ -1,6 +1,6 @@
 /* pintle-jepsen: drives a workload against real servers while a shell makes them fail, and judges what they answered.
  *
- * run --workload W --nodes ADDR,ADDR… --certs DIR --hands SCRIPT --out DIR [--time S] [--faults LIST] [--seed N]
+ * run --workload W,W… --nodes ADDR,ADDR… --certs DIR --hands SCRIPT --out DIR [--time S] [--faults LIST] [--seed N]
  *     [--workers N] [--think MS] [--quiet MS] [--hold MS]
  * check --workload W HISTORY        judges a history (EDN or JSON) again
  * report HISTORY REPORT             draws it
@@ -17,7 +17,7 @@
 #include "jepsen/report.h"
 #include "net/tls.h"
 
-enum { SETTLE_MS = 2000, IDLE_MAX_MS = 120000, STEP_MS = 100 };
+enum { SETTLE_MS = 2000, IDLE_MAX_MS = 120000, STEP_MS = 100, WORKLOADS_MAX = 16 };
 
 struct run {
     const char *workload, *certs, *hands, *out, *faults;
@@ -26,7 +26,10 @@ struct run {
     struct nemesis_options no;
     unsigned seconds;
     struct loop *loop;
-    struct drive *drive;
+    struct drive *drives[WORKLOADS_MAX]; /* one for each workload, under the same faults */
+    char namespaces[WORKLOADS_MAX][32];
+    const struct workload *loads[WORKLOADS_MAX];
+    size_t n_drives;
     struct monitor *monitor;
     struct hands_shell *shell;
     struct nemesis *nemesis;
@@ -62,6 +65,20 @@ static bool whole(const struct run *r)
     return *monitor_leader(r->monitor) >= 0 && monitor_answering(r->monitor) == r->o.n_nodes;
 }
 
+static bool all_idle(const struct run *r)
+{
+    bool idle = true;
+    for (size_t i = 0; i < r->n_drives; i++)
+        idle &= drive_idle(r->drives[i]);
+    return idle;
+}
+
+static void each_drive(struct run *r, void (*each)(struct drive *d))
+{
+    for (size_t i = 0; i < r->n_drives; i++)
+        each(r->drives[i]);
+}
+
 static void on_step(struct loop_timer *t)
 {
     struct run *r = container_of(t, struct run, timer);
@@ -74,20 +91,20 @@ static void on_step(struct loop_timer *t)
         return;
     case QUIETING: /* some more operations on the healed cluster */
         if ((whole(r) && r->waited > SETTLE_MS) || r->waited > IDLE_MAX_MS) {
-            drive_quiet(r->drive);
+            each_drive(r, drive_quiet);
             enter(r, SETTLING);
             return;
         }
         break;
     case SETTLING:
-        if (drive_idle(r->drive) && r->waited > SETTLE_MS) {
-            drive_finish(r->drive);
+        if (all_idle(r) && r->waited > SETTLE_MS) {
+            each_drive(r, drive_finish);
             enter(r, FINISHING);
             return;
         }
         break;
     case FINISHING:
-        if (drive_idle(r->drive) || r->waited > IDLE_MAX_MS) {
+        if (all_idle(r) || r->waited > IDLE_MAX_MS) {
             loop_stop(r->loop);
             return;
         }
@@ -114,15 +131,13 @@ static int exit_code(const struct verdict *v)
     return v->n ? 1 : v->unknown ? 3 : 0;
 }
 
-static void write_result(const struct run *r, const struct verdict *v)
+static void write_result(const struct run *r, size_t i, const struct verdict *v, const char *path)
 {
-    char path[512];
-    snprintf(path, sizeof path, "%s/result.json", r->out);
     FILE *f = fopen(path, "w");
     if (!f)
         return;
     fprintf(f, "{\"workload\":\"%s\",\"seed\":%lu,\"seconds\":%u,\"nodes\":%zu,\"operations\":%zu,\"faults\":{",
-            r->workload, r->o.seed, r->seconds, r->o.n_nodes, drive_ops(r->drive));
+            r->loads[i]->name, r->o.seed, r->seconds, r->o.n_nodes, drive_ops(r->drives[i]));
     const size_t *counts = nemesis_counts(r->nemesis);
     bool first = true;
     for (int k = 0; k < FAULT_KINDS; k++) {
@@ -133,32 +148,45 @@ static void write_result(const struct run *r, const struct verdict *v)
     fclose(f);
 }
 
-static int finish(struct run *r)
+static int finish(struct run *r, size_t i)
 {
     struct verdict v = {0};
-    const struct history *h = drive_history(r->drive);
+    const struct history *h = drive_history(r->drives[i]);
+    const char *name = r->loads[i]->name;
     char path[512];
     size_t fate[HIST_TYPES] = {0};
-    if (!drive_idle(r->drive))
+    if (!drive_idle(r->drives[i]))
         verdict_add(&v, "not-answered", "workers are not done %d s after everything was healed", IDLE_MAX_MS / 1000);
-    snprintf(path, sizeof path, "%s/history.edn", r->out);
+    snprintf(path, sizeof path, "%s/%s.edn", r->out, name);
     history_write(h, path, true);
-    snprintf(path, sizeof path, "%s/history.json", r->out);
+    snprintf(path, sizeof path, "%s/%s.json", r->out, name);
     history_write(h, path, false);
-    r->o.workload->check(h, &v);
-    snprintf(path, sizeof path, "%s/report.html", r->out);
-    report_write(h, &(struct report_options){r->workload, r->faults, r->o.seed, r->o.n_nodes}, &v, path);
-    write_result(r, &v);
-    for (size_t i = 0; i < h->n; i++)
-        fate[h->events[i].type] += h->events[i].process >= 0;
-    printf("%s seed %lu: %s; %zu operations (%zu ok, %zu refused, %zu unknown), faults:", r->workload, r->o.seed,
-           outcome(&v), drive_ops(r->drive), fate[HIST_OK], fate[HIST_FAIL], fate[HIST_INFO]);
+    r->loads[i]->check(h, &v);
+    snprintf(path, sizeof path, "%s/%s.html", r->out, name);
+    report_write(h, &(struct report_options){name, r->faults, r->o.seed, r->o.n_nodes}, &v, path);
+    snprintf(path, sizeof path, "%s/%s.result.json", r->out, name);
+    write_result(r, i, &v, path);
+    for (size_t k = 0; k < h->n; k++)
+        fate[h->events[k].type] += h->events[k].process >= 0;
+    printf("%-8s seed %lu: %s; %zu operations (%zu ok, %zu refused, %zu unknown)\n", name, r->o.seed, outcome(&v),
+           drive_ops(r->drives[i]), fate[HIST_OK], fate[HIST_FAIL], fate[HIST_INFO]);
+    print_verdict(stdout, &v);
+    return exit_code(&v);
+}
+
+static int finish_all(struct run *r)
+{
+    int worst = 0;
+    for (size_t i = 0; i < r->n_drives; i++) {
+        int rv = finish(r, i);
+        worst = rv == 1 || !worst ? rv : worst;
+    }
+    printf("%u s under faults:", r->seconds);
     for (int k = 0; k < FAULT_KINDS; k++)
         if (nemesis_counts(r->nemesis)[k])
             printf(" %s %zu", fault_name((enum fault_kind)k), nemesis_counts(r->nemesis)[k]);
     printf("\n");
-    print_verdict(stdout, &v);
-    return exit_code(&v);
+    return worst;
 }
 
 static struct tls_context *tls_of(const char *dir)
@@ -183,23 +211,30 @@ static int run(struct run *r)
     loop_log(r->loop)->level = LOG_ERROR;
     r->o.nodes = (const char *const *)r->nodes;
     r->o.tls = r->certs ? tls_of(r->certs) : NULL;
-    r->drive = drive_new(r->loop, &r->o);
-    drive_start(r->drive);
-    r->monitor = monitor_new(r->drive);
+    for (size_t i = 0; i < r->n_drives; i++) {
+        r->o.workload = r->loads[i];
+        snprintf(r->namespaces[i], sizeof r->namespaces[i], "jepsen-%s", r->loads[i]->name);
+        r->o.ns = r->namespaces[i];
+        r->drives[i] = drive_new(r->loop, &r->o);
+        if (i)
+            drive_chain(r->drives[i - 1], r->drives[i]);
+    }
+    each_drive(r, drive_start);
+    r->monitor = monitor_new(r->drives[0]);
     r->shell = hands_shell_new(r->loop, r->hands, monitor_leader(r->monitor));
     if (!r->shell)
         return 2;
     struct nemesis_hands hands = hands_shell_hands(r->shell);
-    r->nemesis = nemesis_new(r->drive, &hands, &r->no);
+    r->nemesis = nemesis_new(r->drives[0], &hands, &r->no);
     nemesis_start(r->nemesis);
     r->timer.cb = on_step;
     loop_timer_start(r->loop, &r->timer, r->seconds * 1000);
     loop_run(r->loop);
-    int rv = finish(r);
+    int rv = finish_all(r);
     nemesis_free(r->nemesis);
     hands_shell_free(r->shell);
     monitor_free(r->monitor);
-    drive_free(r->drive);
+    each_drive(r, drive_free);
     return rv;
 }
 
@@ -209,6 +244,26 @@ static void take_nodes(struct run *r, char *list)
 {
     for (char *at; (at = strsep(&list, ",")) && r->o.n_nodes < DRIVE_NODES_MAX;)
         r->nodes[r->o.n_nodes++] = at;
+}
+
+/* "all", or names with commas; false when one is none. */
+static bool take_workloads(struct run *r)
+{
+    struct slice rest = slice_str(r->workload), word;
+    while (rest.n) {
+        slice_cut(rest, ',', &word, &rest);
+        bool all = slice_eq_str(word, "all"), known = all;
+        for (size_t i = 0; workloads[i]; i++) {
+            if ((all || slice_eq_str(word, workloads[i]->name)) && r->n_drives < WORKLOADS_MAX) {
+                r->loads[r->n_drives++] = workloads[i];
+                known = true;
+            }
+        }
+        if (!known)
+            return false;
+    }
+    r->o.workload = r->loads[0];
+    return r->n_drives > 0;
 }
 
 static bool take_option(struct run *r, const char *name, char *value)
@@ -287,7 +342,7 @@ int main(int argc, char **argv)
 {
     struct run r = {.faults = "",
                     .seconds = 60,
-                    .o = {.workers = 12, .think_ms = 40, .seed = 1},
+                    .o = {.workers = 20, .think_ms = 60, .seed = 1},
                     .no = {.quiet_ms = 2500, .hold_ms = 4000}};
     int i = 2;
     if (argc < 3)
@@ -295,7 +350,8 @@ int main(int argc, char **argv)
     for (; i + 1 < argc && argv[i][0] == '-'; i += 2)
         if (!take_option(&r, argv[i], argv[i + 1]))
             return usage();
-    r.o.workload = r.workload ? workload_find(r.workload) : NULL;
+    if (r.workload && !take_workloads(&r))
+        return usage();
     if (!strcmp(argv[1], "check") && i < argc && r.o.workload)
         return check_file(&r, argv[i], NULL);
     if (!strcmp(argv[1], "report") && i + 1 < argc)

@@ -28,7 +28,8 @@ network_up() {
         in_ns "$i" nft -f - <<'NFT'
 table inet jepsen {
     set blocked { type ipv4_addr; }
-    chain input { type filter hook input priority 0; ip saddr @blocked drop; }
+    chain loss { }
+    chain input { type filter hook input priority 0; ip saddr @blocked drop; iifname "eth0" jump loss; }
 }
 NFT
     done
@@ -63,7 +64,8 @@ server_start() {
     local i=$1 j args=() env=()
     running "$i" && return
     for j in $all; do args+=(--member "$j=$(ip_of "$j"):7443,$(ip_of "$j"):6443"); done
-    [ -e "$dir/clock.so" ] && env=(env "LD_PRELOAD=$dir/clock.so" "JEPSEN_CLOCK=$dir/$i/clock")
+    [ -e "$dir/clock.so" ] && env=(env "LD_PRELOAD=$dir/clock.so:$dir/disk.so" "JEPSEN_CLOCK=$dir/$i/clock" \
+        "PINTLE_FAULT_FILE=$dir/$i/fault")
     # No descriptor of ours is left open in it.
     setsid nsenter --net="/run/netns/$name-$i" "${env[@]}" "$pintle" server --id "$i" --data-dir "$dir/$i/disk/data" \
         --cert-dir "$dir/$i/pki" --listen "$(ip_of "$i"):6443" --peer-listen "$(ip_of "$i"):7443" "${args[@]}" \
@@ -99,6 +101,8 @@ disk_fill() {
     head -c 4g /dev/zero >"$dir/$1/disk/filler" 2>/dev/null
     true
 }
+# disk_rule N RULE: see tests/fault/disk_fault.c; empty = a sound disk
+disk_rule() { echo "$2" >"$dir/$1/fault.new" && mv "$dir/$1/fault.new" "$dir/$1/fault"; }
 disk_free() { rm -f "$dir/$1/disk/filler"; }
 # clock_set N SECONDS: the server's wall clock is off by so much
 clock_set() { echo "$2" >"$dir/$1/clock.new" && mv "$dir/$1/clock.new" "$dir/$1/clock"; }

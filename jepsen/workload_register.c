@@ -18,7 +18,7 @@ struct registers {
 
 static const char *key_path(struct worker *w, int64_t key)
 {
-    return arena_printf(&w->a, CONFIGMAPS "/reg-%ld", key);
+    return arena_printf(&w->a, "%s/reg-%ld", CONFIGMAPS, key);
 }
 
 static const char *key_name(struct worker *w, int64_t key)

@@ -4,7 +4,11 @@
 
 /* ---- the set ---- */
 
-#define MEMBERS CONFIGMAPS "?labelSelector=jepsen%3Dset"
+#define MEMBERS configmaps_path(w, "?labelSelector=jepsen%3Dset")
+
+struct growth {
+    uint64_t added;
+};
 
 static void on_added(struct worker *w, const struct answer *a)
 {
@@ -54,7 +58,9 @@ static void read_members(struct worker *w, answer_fn *done)
 
 static void set_next(struct worker *w)
 {
-    if (drive_random(w->d, 12) == 0)
+    /* Reads of a large set are dear. */
+    struct growth *g = drive_shared(w->d);
+    if (drive_random(w->d, 12 + g->added / 200) == 0)
         read_members(w, on_members);
     else
         add(w);
@@ -77,7 +83,7 @@ const struct workload workload_set = {.name = "set", .next = set_next, .last = s
 
 /* ---- the counter ---- */
 
-#define COUNTER CONFIGMAPS "/counter"
+#define COUNTER configmaps_path(w, "/counter")
 enum { ADD_TRIES = 8 };
 
 struct counting {
