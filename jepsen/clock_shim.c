@@ -1,5 +1,7 @@
 /* LD_PRELOAD: the process's wall clock is off by as many seconds as the file $JEPSEN_CLOCK says. */
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -191,6 +191,11 @@ void op_end(struct worker *w, enum hist_type type, const int64_t *list, size_t n
         pause_worker(w);
 }
 
+bool answer_tells(const struct answer *a)
+{
+    return !a->err && !a->marked && (a->code == 404 || (a->code == 200 && a->json));
+}
+
 enum hist_type answer_fate(const struct answer *a)
 {
     if (a->err)
@@ -217,6 +222,16 @@ void op_end_as(struct worker *w, const struct answer *a)
 
 /* ---- calls ---- */
 
+static void on_head(void *ctx, int code, const struct http_header *headers, size_t n)
+{
+    struct worker *w = ctx;
+    static const char stale[] = "may be stale";
+    (void)code;
+    for (size_t i = 0; i < n; i++)
+        w->answer.marked |= slice_eq_str(headers[i].name, "warning") &&
+                            memmem(headers[i].value.p, headers[i].value.n, stale, sizeof stale - 1);
+}
+
 static void on_data(void *ctx, struct slice data)
 {
     struct worker *w = ctx;
@@ -228,7 +243,10 @@ static void on_done(void *ctx, int err, int code, const struct http_header *trai
     struct worker *w = ctx;
     (void)trailers, (void)n;
     w->call = NULL;
-    w->answer = (struct answer){.err = err, .sent = sent, .code = code, .body = buf_slice(&w->body)};
+    w->answer.err = err;
+    w->answer.sent = sent;
+    w->answer.code = code;
+    w->answer.body = buf_slice(&w->body);
     if (!err && w->body.n)
         w->answer.json = json_parse(&w->a, buf_slice(&w->body), NULL, NULL, NULL);
     w->on_answer(w, &w->answer);
@@ -236,20 +254,23 @@ static void on_done(void *ctx, int err, int code, const struct http_header *trai
 
 void worker_call(struct worker *w, const char *method, const char *path, const char *body, answer_fn *done)
 {
-    static const struct http_header json[] = {{SLICE_INIT("content-type"), SLICE_INIT("application/json")},
-                                              {SLICE_INIT("accept"), SLICE_INIT("application/json")}};
-    static const struct http_header patch[] = {{SLICE_INIT("content-type"), SLICE_INIT("application/merge-patch+json")},
-                                               {SLICE_INIT("accept"), SLICE_INIT("application/json")}};
+    bool patch = !strcmp(method, "PATCH");
+    const struct http_header headers[] = {
+        {SLICE("accept"), SLICE("application/json")},
+        {SLICE("content-type"), patch ? SLICE("application/merge-patch+json") : SLICE("application/json")},
+        {SLICE("pintle-consistency"), SLICE("linearizable")}};
     const struct drive_options *o = &w->d->o;
     buf_clear(&w->body);
     w->on_answer = done;
+    w->answer = (struct answer){0};
     w->call = http_call(w->clients[w->node],
                         &(struct http_call_options){.method = method,
                                                     .path = path,
-                                                    .headers = *method == 'P' && method[1] == 'A' ? patch : json,
-                                                    .n_headers = 2,
+                                                    .headers = headers,
+                                                    .n_headers = 2 + drive_random(w->d, 2),
                                                     .body = slice_str(body),
                                                     .timeout_ms = o->call_ms ? o->call_ms : DRIVE_CALL_MS,
+                                                    .on_head = on_head,
                                                     .on_data = on_data,
                                                     .on_done = on_done,
                                                     .ctx = w});

@@ -35,7 +35,7 @@ struct run {
     struct nemesis *nemesis;
     struct loop_timer timer;
     uint64_t waited;
-    enum { RUNNING, HEALING, QUIETING, SETTLING, FINISHING } phase;
+    enum phase { RUNNING, HEALING, QUIETING, SETTLING, FINISHING } phase;
 };
 
 static const unsigned able = (1u << FAULT_KINDS) - 1 - (1u << FAULT_CRASH);
@@ -48,7 +48,7 @@ static void wait_more(struct run *r)
     r->waited += STEP_MS;
 }
 
-static void enter(struct run *r, int phase)
+static void enter(struct run *r, enum phase phase)
 {
     r->phase = phase;
     r->waited = 0;

@@ -112,7 +112,7 @@ static const struct json *item_named(const struct json *list, const char *name)
 static bool end_read(struct worker *w, const struct answer *a)
 {
     struct appending *s = w->state;
-    if (a->err || a->code != 200 || !a->json) {
+    if (!answer_tells(a) || a->code != 200) {
         op_end(w, HIST_FAIL, NULL, 0, "no answer");
         return false;
     }

@@ -57,7 +57,7 @@ static void scale(struct worker *w, answer_fn *done)
 /* A look at a Deployment's pods: how many stay, how many should not be there. */
 static void on_pods(struct worker *w, const struct answer *a)
 {
-    if (a->err || a->code != 200 || !a->json) {
+    if (!answer_tells(a) || a->code != 200) {
         op_end(w, HIST_FAIL, NULL, 0, "no answer");
         return;
     }

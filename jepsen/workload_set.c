@@ -29,7 +29,7 @@ static void add(struct worker *w)
 
 static bool end_read(struct worker *w, const struct answer *a)
 {
-    if (a->err || a->code != 200 || !a->json) {
+    if (!answer_tells(a) || a->code != 200) {
         op_end(w, HIST_FAIL, NULL, 0, "no answer");
         return false;
     }
@@ -121,7 +121,7 @@ static void try_add(struct worker *w)
 
 static bool end_count(struct worker *w, const struct answer *a)
 {
-    bool answered = !a->err && (a->code == 200 || a->code == 404);
+    bool answered = answer_tells(a);
     w->op.value = !answered ? HIST_NIL : a->code == 200 ? json_value(a->json) : 0;
     op_end(w, answered ? HIST_OK : HIST_FAIL, NULL, 0, answered ? NULL : "no answer");
     return answered;

@@ -290,7 +290,7 @@ static void take_item(struct watching *s, const struct json *item)
 static void on_page(struct worker *w, const struct answer *a)
 {
     struct watching *s = w->state;
-    if (a->err || a->code != 200 || !a->json || ++s->pages > PAGES_MAX) {
+    if (!answer_tells(a) || a->code != 200 || ++s->pages > PAGES_MAX) {
         op_end(w, HIST_FAIL, NULL, 0, a->code == 410 ? "too old" : "no answer");
         return;
     }
