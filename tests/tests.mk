@@ -24,6 +24,7 @@ UNIT_TESTS += tests/unit/test_raft_sim
 UNIT_TESTS += tests/unit/test_members
 UNIT_TESTS += tests/unit/test_raft_members
 UNIT_TESTS += tests/unit/test_raft_uv
+UNIT_TESTS += tests/unit/test_sealer
 UNIT_TESTS += tests/unit/test_raft_witness
 UNIT_TESTS += tests/unit/test_raft_flips
 UNIT_TESTS += tests/unit/test_raft_disk
@@ -149,3 +150,8 @@ tests_sim_test_broken_sync_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=file_sync
 noinst_PROGRAMS += tests/tools/snapshot_edit
 tests_tools_snapshot_edit_SOURCES = tests/tools/snapshot_edit.c
 tests_tools_snapshot_edit_LDADD = $(PINTLE_LIBS)
+
+check_PROGRAMS += tests/sim/test_backup
+TESTS += tests/sim/test_backup
+tests_sim_test_backup_SOURCES = tests/sim/test_backup.c tests/sim/cluster.c tests/sim/cluster.h \
+	tests/sim/fake_node.c tests/sim/fake_node.h

@@ -18,12 +18,14 @@ libpintle_a_SOURCES += \
   src/apiserver/past.c src/apiserver/past.h \
   src/apiserver/pipeline.c \
   src/apiserver/podsub.c \
+  src/apiserver/quorum.c \
   src/apiserver/read.c \
   src/apiserver/reply.c \
   src/apiserver/request.h \
   src/apiserver/review.c \
   src/apiserver/route.c \
   src/apiserver/scale.c \
+  src/apiserver/seal.c src/apiserver/seal.h \
   src/apiserver/snapshot.c \
   src/apiserver/special.c src/apiserver/special.h \
   src/apiserver/strategy.c \

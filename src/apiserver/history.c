@@ -13,6 +13,7 @@
 #include "apiserver/internal.h"
 #include "apiserver/nonresource.h"
 #include "apiserver/output.h"
+#include "apiserver/seal.h"
 #include "base/timefmt.h"
 #include "object/diff.h"
 #include "object/meta.h"
@@ -103,7 +104,7 @@ static void ask(struct api_request *r, void (*next)(struct api_request *r, int e
     if (!may_ask(r, q))
         return;
     r->state = q;
-    api_barrier(r, next);
+    api_when_confirmed(r, next);
 }
 
 static struct slice key_of(struct api_request *r, const struct question *q)
@@ -186,22 +187,24 @@ static struct slice manager_of(const struct json *before, const struct json *now
     return manager;
 }
 
-static struct json *event_json(struct arena *a, const struct question *q, const struct store_event *e)
+static struct json *event_json(struct api_request *r, const struct question *q, const struct store_event *e)
 {
-    struct arena scratch;
+    struct arena scratch, *a = r->arena;
     arena_init(&scratch, API_ARENA_MAX);
-    struct json *v = json_new_object(a), *now = api_item_json(&scratch, e->now);
-    struct json *before = e->before ? api_item_json(&scratch, e->before) : NULL;
+    struct json *v = json_new_object(a), *now = api_item_json(r->api, &scratch, e->now);
+    struct json *before = e->before ? api_item_json(r->api, &scratch, e->before) : NULL;
     struct slice manager = e->deleted ? SLICE_NONE : manager_of(before, now);
     json_set_str(a, v, "revision", json_new_int(a, (int64_t)e->revision));
     if (e->time_ms)
         json_set_str(a, v, "time", time_json(a, e->time_ms));
-    json_set_str(a, v, "verb", json_new_str(a, e->deleted ? "delete" : before ? "update" : "create"));
+    json_set_str(a, v, "verb", json_new_str(a, e->deleted ? "delete" : e->before ? "update" : "create"));
     if (e->actor)
         json_set_str(a, v, "user", json_new_string(a, blob_slice(e->actor)));
     if (manager.n)
         json_set_str(a, v, "manager", json_new_string(a, manager));
-    if (before && !e->deleted) {
+    if (!now || (e->before && !before)) { /* sealed with a key that is not here: that it changed is all one can tell */
+        json_set_str(a, v, "sealed", json_new_bool(a, true));
+    } else if (before && !e->deleted) {
         struct changes c = {.diff.each = on_change, .a = a, .list = json_new_array(a)};
         c.secret = !strcmp(q->res->plural, "secrets");
         diff_run(&c.diff, without_noise(before), without_noise(now));
@@ -238,7 +241,7 @@ static void add_events(struct api_request *r, const struct question *q, struct j
             continue;
         more = json_len(items) == limit || looked++ == HISTORY_LIMIT_MAX;
         whole = !e->before;
-        struct json *v = more ? NULL : event_json(r->arena, q, e);
+        struct json *v = more ? NULL : event_json(r, q, e);
         if (!v || (!all && only_status(v)))
             hidden += v != NULL;
         else
@@ -381,7 +384,9 @@ static struct json *collection_path(struct arena *a, const struct question *q)
 static void reply_deleted(struct api_request *r, struct question *q, const struct store_event *e)
 {
     struct arena *a = r->arena;
-    struct revival v = {r, api_item_json(a, e->now), json_new_array(a)};
+    if (api_locked(r, e->now))
+        return;
+    struct revival v = {r, api_item_json(r->api, a, e->now), json_new_array(a)};
     struct json *out = json_new_object(a);
     /* As it is stored: the version that is stored is the one to create it with. */
     q->res = q->res->storage ? q->res->storage : q->res;
@@ -464,5 +469,5 @@ void api_hash(struct api_request *r)
     if (!slice_eq_str(r->method, "GET"))
         api_reply_error(r, 405, "this path is for GET only");
     else
-        api_barrier(r, hash_now);
+        api_when_confirmed(r, hash_now);
 }

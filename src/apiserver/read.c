@@ -5,6 +5,7 @@
 #include "apiserver/internal.h"
 #include "apiserver/output.h"
 #include "apiserver/past.h"
+#include "apiserver/seal.h"
 #include "base/text.h"
 #include "object/print.h"
 
@@ -40,6 +41,8 @@ static void on_wait(struct loop_timer *t)
     r->on_close = NULL;
     if (r->gone) {
         r->responder->abort(r);
+    } else if (api_fenced(r)) {
+        return;
     } else if (store_revision(r->api->store) >= w->revision) {
         r->next(r, 0);
     } else if (loop_now(r->api->loop) >= w->deadline) {
@@ -73,11 +76,13 @@ static void when_fresh(struct api_request *r, void (*next)(struct api_request *r
     uint64_t revision;
     struct slice rv = r->options.resource_version;
     if (!rv.n)
-        api_barrier(r, next);
+        api_when_confirmed(r, next);
     else if (!slice_to_u64(rv, &revision))
         api_reply_error(r, 400, "Invalid value: \"%" SLICE_FMT "\": resourceVersion must be a number", SLICE_ARG(rv));
-    else
+    else {
+        api_warn_stale(r);
         api_wait_revision(r, revision, next);
+    }
 }
 
 /* ---- GET ---- */
@@ -124,7 +129,7 @@ static void get_past(struct api_request *r, int err)
 void api_get(struct api_request *r)
 {
     if (r->options.as_of.n)
-        api_barrier(r, get_past);
+        api_when_confirmed(r, get_past);
     else
         when_fresh(r, get_now);
 }
@@ -266,8 +271,12 @@ static int add_item(struct api_request *r, struct page *p, struct store_item *it
         out[(*n)++] = chunk_static(SLICE(","));
     p->first = false;
     if (api_output_raw(r)) {
+        struct api_plain plain;
+        int err = api_open(r->api, item, &plain);
+        if (err)
+            return err;
         out[(*n)++] = chunk_static(SLICE("{"));
-        out[(*n)++] = chunk_part(item->value, item->type_len, item->value->n - item->type_len);
+        out[(*n)++] = (struct chunk){plain.value, plain.value->bytes + plain.type_len, plain.value->n - plain.type_len};
         return 0;
     }
     struct chunk made;
@@ -383,6 +392,24 @@ static void reply_expired(struct api_request *r, const struct page *p)
     api_reply_json(r, 410, v);
 }
 
+/* An answer that has begun cannot become an error, so the first item that is sealed with each key is opened before. */
+static struct store_item *find_locked(struct api_request *r, struct page *p)
+{
+    struct page look = *p;
+    struct slice known = SLICE_NONE;
+    for (struct store_item *item; (item = next_item(&look));) {
+        struct slice key = api_is_sealed(item) ? api_seal_key(item) : SLICE_NONE;
+        if (!key.n || slice_eq(key, known))
+            continue;
+        struct api_plain plain;
+        if (api_open(r->api, item, &plain))
+            return item;
+        blob_unref(plain.value);
+        known = key;
+    }
+    return NULL;
+}
+
 static void list_now(struct api_request *r, int err)
 {
     struct page *p = r->state;
@@ -408,7 +435,11 @@ static void list_now(struct api_request *r, int err)
         api_reply_error(r, 503, "memory is short, try again later");
         return;
     }
-    list_send(r, p);
+    struct store_item *locked = api_may_be_sealed(r->api, r->res) ? find_locked(r, p) : NULL;
+    if (locked && api_locked(r, locked))
+        page_done(p);
+    else
+        list_send(r, p);
 }
 
 /* A page of the past; the pages behind it have its revision in their continue token. */
@@ -456,7 +487,7 @@ void api_list(struct api_request *r)
     if (rv)
         api_reply_status(r, &st);
     else if (r->options.as_of.n)
-        api_barrier(r, list_past);
+        api_when_confirmed(r, list_past);
     else if (p->exact)
         api_wait_revision(r, p->revision, list_now);
     else

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "base/list.h"
 #include "object/diff.h"
 
 struct lines {
