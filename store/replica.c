@@ -117,21 +117,34 @@ static void free_pile(struct replica *r)
     }
 }
 
+static void to_pile(struct replica *r, struct frozen *f)
+{
+    f->next = r->pile;
+    r->pile = f;
+    loop_timer_start(r->loop, &r->free_timer, 0);
+}
+
+void replica_thaw(struct replica *r, struct store_frozen *state)
+{
+    if (!state)
+        return;
+    struct frozen *f = mem_new(struct frozen);
+    *f = (struct frozen){.replica = r, .state = state};
+    to_pile(r, f);
+}
+
 /* ctx may be gone: the frozen state knows. */
 static void snapshot_free(void *ctx, void *frozen)
 {
     struct frozen *f = frozen;
-    struct replica *r = f->replica;
     (void)ctx;
-    if (!r) {
-        store_frozen_free(f->state);
-        mem_free(f);
+    if (f->replica) {
+        f->replica->taken = NULL;
+        to_pile(f->replica, f);
         return;
     }
-    r->taken = NULL;
-    f->next = r->pile;
-    r->pile = f;
-    loop_timer_start(r->loop, &r->free_timer, 0);
+    store_frozen_free(f->state);
+    mem_free(f);
 }
 
 static int source_read(void *ctx, void *p, size_t n)

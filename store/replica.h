@@ -62,6 +62,8 @@ int replica_start(struct replica *r);
 void replica_free(struct replica *r);
 
 struct store *replica_store(struct replica *r);
+/* Frees a frozen state (NULL is fine) in pieces, in turns to come, so that the loop does not pause. */
+void replica_thaw(struct replica *r, struct store_frozen *state);
 struct raft_node *replica_raft(struct replica *r);
 bool replica_is_leader(const struct replica *r);
 /* Member id of the leader, 0 when unknown. */

@@ -155,3 +155,6 @@ check_PROGRAMS += tests/sim/test_backup
 TESTS += tests/sim/test_backup
 tests_sim_test_backup_SOURCES = tests/sim/test_backup.c tests/sim/cluster.c tests/sim/cluster.h \
 	tests/sim/fake_node.c tests/sim/fake_node.h
+noinst_PROGRAMS += tests/bench/bench_store
+tests_bench_bench_store_SOURCES = tests/bench/bench_store.c
+tests_bench_bench_store_LDADD = $(PINTLE_LIBS)
