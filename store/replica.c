@@ -117,6 +117,21 @@ static void free_pile(struct replica *r)
     }
 }
 
+static void pile_up(struct replica *r, struct frozen *f)
+{
+    f->next = r->pile;
+    r->pile = f;
+    if (!loop_timer_armed(&r->free_timer))
+        loop_timer_start(r->loop, &r->free_timer, 0);
+}
+
+void replica_free_frozen(struct replica *r, struct store_frozen *f)
+{
+    struct frozen *piled = mem_new(struct frozen);
+    *piled = (struct frozen){.replica = r, .state = f};
+    pile_up(r, piled);
+}
+
 /* ctx may be gone: the frozen state knows. */
 static void snapshot_free(void *ctx, void *frozen)
 {
@@ -129,9 +144,7 @@ static void snapshot_free(void *ctx, void *frozen)
         return;
     }
     r->taken = NULL;
-    f->next = r->pile;
-    r->pile = f;
-    loop_timer_start(r->loop, &r->free_timer, 0);
+    pile_up(r, f);
 }
 
 static int source_read(void *ctx, void *p, size_t n)

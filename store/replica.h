@@ -75,6 +75,8 @@ void replica_txn(struct replica *r, const struct store_txn *txn, struct replica_
 /* See raft_node_read. */
 void replica_barrier(struct replica *r, struct raft_read *read);
 void replica_barrier_cancel(struct replica *r, struct raft_read *read);
+/* Takes over a frozen state that nobody needs any more, and frees it piece by piece, for it may be large. */
+void replica_free_frozen(struct replica *r, struct store_frozen *f);
 /* Hears of every change of role from now on; call with the current role is not made. */
 void replica_listen(struct replica *r, struct replica_listener *l);
 
