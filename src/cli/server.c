@@ -22,6 +22,8 @@ struct server_options {
     int64_t id;
     const char *data_dir, *cert_dir, *listen, *peer_listen, *token_file, *service_cidr, *issuer, *log_level;
     struct option_list members;
+    const char *backup_dir;
+    int64_t backup_lag, backup_keep;
     int64_t election_ms, heartbeat_ms, snapshot_every;
 };
 
@@ -43,6 +45,9 @@ static const struct option_row rows[] = {
     ROW("election-ms", OPTION_NUMBER, election_ms, "MS", "election timeout (250)"),
     ROW("heartbeat-ms", OPTION_NUMBER, heartbeat_ms, "MS", "heartbeat interval (25)"),
     ROW("snapshot-every", OPTION_NUMBER, snapshot_every, "N", "log entries between snapshots (100000)"),
+    ROW("backup-dir", OPTION_TEXT, backup_dir, "DIR", "ship all changes to DIR/ID, a mounted network disk for example"),
+    ROW("backup-lag", OPTION_NUMBER, backup_lag, "SECONDS", "at most so late (10)"),
+    ROW("backup-keep", OPTION_NUMBER, backup_keep, "N", "whole states kept there, with all that follows (7)"),
     ROW("log-level", OPTION_TEXT, log_level, "LEVEL", "debug, info, warn or error (info)"),
     {0},
 };
@@ -245,6 +250,11 @@ static int open_replica(struct server *s, char why[256])
                                          .heartbeat_ms = (uint32_t)s->o.heartbeat_ms,
                                          .snapshot_every = (uint64_t)s->o.snapshot_every,
                                          .metrics = &s->metrics},
+                                .backup = {.dir = s->o.backup_dir,
+                                           .id = (uint64_t)s->o.id,
+                                           .lag_ms = (uint64_t)s->o.backup_lag * 1000,
+                                           .keep = (unsigned)s->o.backup_keep,
+                                           .metrics = &s->metrics},
                                 .failed = on_failed,
                                 .ctx = s};
     return replica_open(s->loop, &o, &s->replica, why);
