@@ -135,7 +135,7 @@ tests_sim_test_jepsen_SOURCES = tests/sim/test_jepsen.c $(JEPSEN_SIM)
 tests_sim_test_jepsen_LDADD = libjepsen.a $(LDADD)
 
 # Builds that are broken on purpose, by the linker and not in the code: each must be caught.
-JEPSEN_BROKEN = tests/sim/test_broken_stale tests/sim/test_broken_sync
+JEPSEN_BROKEN = tests/sim/test_broken_stale tests/sim/test_broken_sync tests/sim/test_broken_g2
 check_PROGRAMS += $(JEPSEN_BROKEN)
 TESTS += $(JEPSEN_BROKEN)
 tests_sim_test_broken_stale_SOURCES = tests/sim/test_broken.c tests/sim/broken.h tests/sim/broken_stale.c $(JEPSEN_SIM)
@@ -144,6 +144,9 @@ tests_sim_test_broken_stale_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=raft_node_read
 tests_sim_test_broken_sync_SOURCES = tests/sim/test_broken.c tests/sim/broken.h tests/sim/broken_sync.c $(JEPSEN_SIM)
 tests_sim_test_broken_sync_LDADD = libjepsen.a $(LDADD)
 tests_sim_test_broken_sync_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=file_sync
+tests_sim_test_broken_g2_SOURCES = tests/sim/test_broken.c tests/sim/broken.h tests/sim/broken_g2.c $(JEPSEN_SIM)
+tests_sim_test_broken_g2_LDADD = libjepsen.a $(LDADD)
+tests_sim_test_broken_g2_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=raft_step
 
 check_PROGRAMS += tests/sim/test_backup
 TESTS += tests/sim/test_backup
