@@ -6,6 +6,7 @@ dist_man_MANS += \
   docs/man/pintle-completion.1 \
   docs/man/pintle-kubeconfig.1 \
   docs/man/pintle-recover.1 \
+  docs/man/pintle-reseal.1 \
   docs/man/pintle-server.1 \
   docs/man/pintle-snapshot.1 \
   docs/man/pintle-status.1 \

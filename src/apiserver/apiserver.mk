@@ -23,6 +23,7 @@ libpintle_a_SOURCES += \
   src/apiserver/review.c \
   src/apiserver/route.c \
   src/apiserver/scale.c \
+  src/apiserver/seal.c src/apiserver/seal.h \
   src/apiserver/snapshot.c \
   src/apiserver/special.c src/apiserver/special.h \
   src/apiserver/strategy.c \

@@ -41,7 +41,7 @@ static void load_item(struct followed *f, const struct store_item *item, bool go
 {
     struct arena a;
     arena_init(&a, API_ARENA_MAX);
-    set_object(f, item_key(item), gone ? NULL : api_item_json(&a, item));
+    set_object(f, item_key(item), gone ? NULL : api_item_json(f->owner->api, &a, item));
     arena_done(&a);
 }
 

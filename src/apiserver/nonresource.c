@@ -4,6 +4,7 @@
 
 #include "apiserver/internal.h"
 #include "apiserver/openapi.h"
+#include "apiserver/seal.h"
 #include "base/hash.h"
 #include "base/mem.h"
 
@@ -142,6 +143,7 @@ static void serve_metrics(struct api_request *r)
 {
     struct buf out = BUF_INIT(16 << 20);
     store_metrics(r->api);
+    api_seal_metrics(r->api);
     int rv = metrics_render(r->api->o.metrics, &out);
     struct blob *b = rv ? NULL : blob_copy(buf_slice(&out));
     buf_done(&out);

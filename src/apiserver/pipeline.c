@@ -629,7 +629,7 @@ bool api_object_exists(struct api *api, const char *kind, struct slice ns, struc
     if (!item || !uid.n)
         return item != NULL;
     arena_init(&a, API_ARENA_MAX);
-    bool same = slice_eq(meta_uid(api_item_json(&a, item)), uid);
+    bool same = slice_eq(meta_uid(api_item_json(api, &a, item)), uid);
     arena_done(&a);
     return same;
 }

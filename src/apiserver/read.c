@@ -4,6 +4,7 @@
 #include "apiserver/filter.h"
 #include "apiserver/internal.h"
 #include "apiserver/output.h"
+#include "apiserver/seal.h"
 #include "base/text.h"
 #include "object/print.h"
 
@@ -242,8 +243,12 @@ static int add_item(struct api_request *r, struct page *p, struct store_item *it
         out[(*n)++] = chunk_static(SLICE(","));
     p->first = false;
     if (api_output_raw(r)) {
+        struct api_plain plain;
+        int err = api_open(r->api, item, &plain);
+        if (err)
+            return err;
         out[(*n)++] = chunk_static(SLICE("{"));
-        out[(*n)++] = chunk_part(item->value, item->type_len, item->value->n - item->type_len);
+        out[(*n)++] = (struct chunk){plain.value, plain.value->bytes + plain.type_len, plain.value->n - plain.type_len};
         return 0;
     }
     struct chunk made;
@@ -359,6 +364,24 @@ static void reply_expired(struct api_request *r, const struct page *p)
     api_reply_json(r, 410, v);
 }
 
+/* An answer that has begun cannot become an error, so the first item that is sealed with each key is opened before. */
+static struct store_item *find_locked(struct api_request *r, struct page *p)
+{
+    struct page look = *p;
+    struct slice known = SLICE_NONE;
+    for (struct store_item *item; (item = next_item(&look));) {
+        struct slice key = api_is_sealed(item) ? api_seal_key(item) : SLICE_NONE;
+        if (!key.n || slice_eq(key, known))
+            continue;
+        struct api_plain plain;
+        if (api_open(r->api, item, &plain))
+            return item;
+        blob_unref(plain.value);
+        known = key;
+    }
+    return NULL;
+}
+
 static void list_now(struct api_request *r, int err)
 {
     struct page *p = r->state;
@@ -384,7 +407,11 @@ static void list_now(struct api_request *r, int err)
         api_reply_error(r, 503, "memory is short, try again later");
         return;
     }
-    list_send(r, p);
+    struct store_item *locked = api_may_be_sealed(r->api, r->res) ? find_locked(r, p) : NULL;
+    if (locked && api_locked(r, locked))
+        page_done(p);
+    else
+        list_send(r, p);
 }
 
 /* resourceVersionMatch: Exact asks for one revision, NotOlderThan for at least it. */

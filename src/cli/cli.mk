@@ -8,6 +8,7 @@ pintle_SOURCES = \
   src/cli/fresh.c src/cli/fresh.h \
   src/cli/options.c src/cli/options.h \
   src/cli/recover.c \
+  src/cli/reseal.c \
   src/cli/remote.c src/cli/remote.h \
   src/cli/server.c \
   src/cli/snapshot.c \

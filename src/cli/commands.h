@@ -14,6 +14,7 @@ extern const struct command command_snapshot_save;
 extern const struct command command_snapshot_verify;
 extern const struct command command_snapshot_restore;
 extern const struct command command_recover;
+extern const struct command command_reseal;
 extern const struct command command_status;
 extern const struct command command_version;
 extern const struct command command_completion;

@@ -9,6 +9,7 @@
 #include "apiserver/api.h"
 #include "auth/authn.h"
 #include "auth/sa_token.h"
+#include "auth/sealer.h"
 #include "base/mem.h"
 #include "cli/commands.h"
 #include "client/local.h"
@@ -21,7 +22,8 @@ enum { DRAIN_GRACE_MS = 1000, TRANSFER_MS = 2000, FILES_WANTED = 65536 };
 struct server_options {
     int64_t id;
     const char *data_dir, *cert_dir, *listen, *peer_listen, *token_file, *service_cidr, *issuer, *log_level;
-    struct option_list members;
+    const char *encryption_key_file;
+    struct option_list members, encryption_resources;
     int64_t election_ms, heartbeat_ms, snapshot_every;
 };
 
@@ -40,6 +42,10 @@ static const struct option_row rows[] = {
     ROW("token-file", OPTION_TEXT, token_file, "FILE", "static tokens: token,user,uid,\"group1,group2\" a line"),
     ROW("service-cidr", OPTION_TEXT, service_cidr, "CIDR", "addresses of Services (10.96.0.0/16)"),
     ROW("service-account-issuer", OPTION_TEXT, issuer, "URL", "issuer of ServiceAccount tokens"),
+    ROW("encryption-key-file", OPTION_TEXT, encryption_key_file, "FILE",
+        "keys that encrypt Secrets at rest: NAME:BASE64 a line, the first one encrypts, all decrypt"),
+    ROW("encryption-resource", OPTION_LIST, encryption_resources, "RESOURCE",
+        "what is encrypted, PLURAL or PLURAL.GROUP, once for each (secrets)"),
     ROW("election-ms", OPTION_NUMBER, election_ms, "MS", "election timeout (250)"),
     ROW("heartbeat-ms", OPTION_NUMBER, heartbeat_ms, "MS", "heartbeat interval (25)"),
     ROW("snapshot-every", OPTION_NUMBER, snapshot_every, "N", "log entries between snapshots (100000)"),
@@ -55,6 +61,7 @@ struct server {
     struct api *api;
     struct tls_context *tls, *client_tls, *peer_tls;
     struct sa_signer *signer;
+    struct sealer *sealer;
     struct authn *authn;
     struct client *controller_client, *scheduler_client;
     struct controllers *controllers;
@@ -171,6 +178,28 @@ static int load_security(struct server *s, char why[256])
     return rv;
 }
 
+static int load_sealer(struct server *s, char why[256])
+{
+    const char *path = s->o.encryption_key_file;
+    struct buf text = BUF_INIT(SEALER_FILE_MAX);
+    char wrong[256] = "";
+    if (!s->o.encryption_resources.n)
+        s->o.encryption_resources = (struct option_list){{"secrets"}, 1};
+    if (!path)
+        return 0;
+    int rv = load_file(s->loop, path, &text);
+    if (rv)
+        snprintf(wrong, sizeof wrong, "%s", strerror(-rv));
+    else
+        rv = sealer_parse(buf_slice(&text), &s->sealer, wrong);
+    if (rv)
+        snprintf(why, 256, "%.100s: %.150s", path, wrong);
+    if (text.p)
+        explicit_bzero(text.p, text.n);
+    buf_done(&text);
+    return rv;
+}
+
 /* ---- leadership ---- */
 
 static void on_role(struct replica_listener *l, bool is_leader, uint64_t term, uint64_t leader_id)
@@ -255,6 +284,8 @@ static int assemble(struct server *s, char why[256])
     const char *issuer = s->o.issuer ? s->o.issuer : "https://kubernetes.default.svc.cluster.local";
     int rv = load_security(s, why);
     if (!rv)
+        rv = load_sealer(s, why);
+    if (!rv)
         rv = open_replica(s, why);
     if (!rv)
         rv = authn_new(s->loop,
@@ -274,6 +305,9 @@ static int assemble(struct server *s, char why[256])
                                                     .service_cidr = s->o.service_cidr,
                                                     .service_account_issuer = issuer,
                                                     .signer = s->signer,
+                                                    .sealer = s->sealer,
+                                                    .sealed = s->o.encryption_resources.at,
+                                                    .n_sealed = s->o.encryption_resources.n,
                                                     .ca_pem = buf_slice(&s->ca_pem),
                                                     .authorize = true});
     authn_set_bound(s->authn, bound_exists, s->api);
@@ -300,6 +334,7 @@ static void disassemble(struct server *s)
     replica_free(s->replica);
     authn_free(s->authn);
     sa_signer_free(s->signer);
+    sealer_free(s->sealer);
     tls_context_free(s->tls);
     tls_context_free(s->client_tls);
     tls_context_free(s->peer_tls);
