@@ -2,6 +2,8 @@
 UNIT_TESTS =
 UNIT_TESTS += tests/unit/test_base
 UNIT_TESTS += tests/unit/test_store
+UNIT_TESTS += tests/unit/test_history
+UNIT_TESTS += tests/unit/test_diff
 UNIT_TESTS += tests/unit/test_state_sim
 UNIT_TESTS += tests/unit/test_backup
 UNIT_TESTS += tests/unit/test_loop_uv
@@ -146,6 +148,9 @@ tests_sim_test_broken_stale_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=raft_node_read
 tests_sim_test_broken_sync_SOURCES = tests/sim/test_broken.c tests/sim/broken.h tests/sim/broken_sync.c $(JEPSEN_SIM)
 tests_sim_test_broken_sync_LDADD = libjepsen.a $(LDADD)
 tests_sim_test_broken_sync_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=file_sync
+noinst_PROGRAMS += tests/tools/snapshot_edit
+tests_tools_snapshot_edit_SOURCES = tests/tools/snapshot_edit.c
+tests_tools_snapshot_edit_LDADD = $(PINTLE_LIBS)
 tests_sim_test_broken_g2_SOURCES = tests/sim/test_broken.c tests/sim/broken.h tests/sim/broken_g2.c $(JEPSEN_SIM)
 tests_sim_test_broken_g2_LDADD = libjepsen.a $(LDADD)
 tests_sim_test_broken_g2_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=raft_step

@@ -6,6 +6,7 @@ pintle_SOURCES = \
   src/cli/cert.c \
   src/cli/commands.h \
   src/cli/fresh.c src/cli/fresh.h \
+  src/cli/history.c \
   src/cli/options.c src/cli/options.h \
   src/cli/recover.c \
   src/cli/reseal.c \

@@ -14,6 +14,8 @@ extern const struct command command_snapshot_save;
 extern const struct command command_snapshot_verify;
 extern const struct command command_snapshot_restore;
 extern const struct command command_recover;
+extern const struct command command_history;
+extern const struct command command_undelete;
 extern const struct command command_reseal;
 extern const struct command command_status;
 extern const struct command command_version;
