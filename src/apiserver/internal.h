@@ -30,9 +30,10 @@ struct api {
     struct api_options o;
     struct store *store;
     struct api_listener *listeners;
-    struct list streams;  /* api_request.link: watches and streamed lists */
-    struct list requests; /* api_request.at_work */
-    struct list answered; /* api_local.link: in-process requests whose done is to run in the next turn */
+    struct list streams;   /* api_request.link: watches and streamed lists */
+    struct list snapshots; /* snapshot_stream.link */
+    struct list requests;  /* api_request.at_work */
+    struct list answered;  /* api_local.link: in-process requests whose done is to run in the next turn */
     struct loop_timer deliver;
     struct replica_listener role;
     struct api_authz *authz;
@@ -73,6 +74,10 @@ void api_barrier(struct api_request *r, void (*next)(struct api_request *r, int 
 void api_wait_revision(struct api_request *r, uint64_t revision, void (*next)(struct api_request *r, int err));
 /* Answers err (negative errno) of a barrier, a transaction or a forward. */
 void api_reply_errno(struct api_request *r, int err, const char *what);
+
+/* ---- snapshot.c ---- */
+/* The api is about to be freed; snapshots that threads still work on go on their own. */
+void api_snapshots_forget(struct api *api);
 
 /* ---- quorum.c ---- */
 void api_note_leader(struct api *api, uint64_t leader_id);

@@ -535,6 +535,7 @@ struct api *api_new(struct loop *l, const struct api_options *o)
     api->store = replica_store(o->replica);
     list_init(&api->streams);
     list_init(&api->requests);
+    list_init(&api->snapshots);
     list_init(&api->answered);
     api->deliver.cb = local_deliver;
     map_init(&api->documents, 0);
@@ -619,6 +620,7 @@ void api_free(struct api *api)
     }
     map_done(&api->documents);
     end_requests(api);
+    api_snapshots_forget(api);
     api->closed = true;
     if (list_empty(&api->requests))
         mem_free(api);

@@ -192,7 +192,7 @@ static void page_done(struct page *p)
         item_unref(p->items[i]);
     p->n_items = 0;
     if (p->past)
-        replica_thaw(p->replica, p->past);
+        replica_free_frozen(p->replica, p->past);
     else
         tree_unref(p->root);
     p->past = NULL;
