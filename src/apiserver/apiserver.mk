@@ -7,6 +7,7 @@ libpintle_a_SOURCES += \
   src/apiserver/encode.c \
   src/apiserver/filter.c src/apiserver/filter.h \
   src/apiserver/forward.c \
+  src/apiserver/history.c \
   src/apiserver/internal.h \
   src/apiserver/negotiate.c \
   src/apiserver/nodeproxy.c \
@@ -14,6 +15,7 @@ libpintle_a_SOURCES += \
   src/apiserver/openapi.c src/apiserver/openapi.h \
   src/apiserver/operations.c \
   src/apiserver/output.c src/apiserver/output.h \
+  src/apiserver/past.c src/apiserver/past.h \
   src/apiserver/pipeline.c \
   src/apiserver/podsub.c \
   src/apiserver/quorum.c \

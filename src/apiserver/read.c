@@ -4,6 +4,7 @@
 #include "apiserver/filter.h"
 #include "apiserver/internal.h"
 #include "apiserver/output.h"
+#include "apiserver/past.h"
 #include "apiserver/seal.h"
 #include "base/text.h"
 #include "object/print.h"
@@ -40,6 +41,8 @@ static void on_wait(struct loop_timer *t)
     r->on_close = NULL;
     if (r->gone) {
         r->responder->abort(r);
+    } else if (api_fenced(r)) {
+        return;
     } else if (store_revision(r->api->store) >= w->revision) {
         r->next(r, 0);
     } else if (loop_now(r->api->loop) >= w->deadline) {
@@ -84,15 +87,9 @@ static void when_fresh(struct api_request *r, void (*next)(struct api_request *r
 
 /* ---- GET ---- */
 
-static void get_now(struct api_request *r, int err)
+static void reply_got(struct api_request *r, const struct store_item *item)
 {
     struct status st;
-    if (err) {
-        api_reply_errno(r, err, "reading");
-        return;
-    }
-    struct store_item *item =
-        store_get(api_table(r->api, r->res), api_key(r, r->res->namespaced ? r->ns : SLICE_NONE, r->name));
     if (item) {
         api_reply_item(r, 200, item);
         return;
@@ -101,9 +98,40 @@ static void get_now(struct api_request *r, int err)
     api_reply_status(r, &st);
 }
 
+static struct slice key_of(struct api_request *r)
+{
+    return api_key(r, r->res->namespaced ? r->ns : SLICE_NONE, r->name);
+}
+
+static void get_now(struct api_request *r, int err)
+{
+    if (err)
+        api_reply_errno(r, err, "reading");
+    else
+        reply_got(r, store_get(api_table(r->api, r->res), key_of(r)));
+}
+
+static void get_past(struct api_request *r, int err)
+{
+    struct status st;
+    uint64_t revision;
+    struct store_item *item = NULL;
+    if (err) {
+        api_reply_errno(r, err, "reading");
+    } else if (api_past_revision(r, &revision, &st)) {
+        api_reply_status(r, &st);
+    } else {
+        store_get_at(r->api->store, api_table(r->api, r->res), key_of(r), revision, &item);
+        reply_got(r, item);
+    }
+}
+
 void api_get(struct api_request *r)
 {
-    when_fresh(r, get_now);
+    if (r->options.as_of.n)
+        api_when_confirmed(r, get_past);
+    else
+        when_fresh(r, get_now);
 }
 
 /* ---- LIST ---- */
@@ -414,6 +442,19 @@ static void list_now(struct api_request *r, int err)
         list_send(r, p);
 }
 
+/* A page of the past; the pages behind it have its revision in their continue token. */
+static void list_past(struct api_request *r, int err)
+{
+    struct page *p = r->state;
+    struct status st;
+    if (!err && !p->exact && api_past_revision(r, &p->revision, &st)) {
+        api_reply_status(r, &st);
+        return;
+    }
+    p->exact = true;
+    list_now(r, err);
+}
+
 /* resourceVersionMatch: Exact asks for one revision, NotOlderThan for at least it. */
 static int check_match(struct api_request *r, struct page *p, struct status *st)
 {
@@ -445,6 +486,8 @@ void api_list(struct api_request *r)
         rv = parse_continue(r, p, &st);
     if (rv)
         api_reply_status(r, &st);
+    else if (r->options.as_of.n)
+        api_when_confirmed(r, list_past);
     else if (p->exact)
         api_wait_revision(r, p->revision, list_now);
     else

@@ -422,6 +422,7 @@ static void propose(struct api_request *r, struct write *w)
     op->attrs = buf_slice(&w->attrs);
     r->txn = (struct replica_txn){.done = on_written};
     struct store_txn txn = {.time_ms = replica_time_ms(r->api->o.replica), .ops = ops, .n = n};
+    txn.actor = r->user.name;
     replica_txn(r->api->o.replica, &txn, &r->txn);
 }
 

@@ -24,8 +24,14 @@ struct server_options {
     const char *data_dir, *cert_dir, *listen, *peer_listen, *token_file, *service_cidr, *issuer, *log_level;
     const char *encryption_key_file;
     struct option_list members, encryption_resources;
+    const char *backup_dir;
+    int64_t backup_lag, backup_keep;
     int64_t election_ms, heartbeat_ms, snapshot_every;
+    int64_t history_bytes, history_age;
 };
+
+enum { HISTORY_AGE_MIN = 60 };
+static const int64_t HISTORY_BYTES_MIN = 16 << 20, HISTORY_BYTES_MAX = (int64_t)16 << 30;
 
 #define ROW(name, kind, member, value, help)                                                                           \
     {                                                                                                                  \
@@ -49,6 +55,13 @@ static const struct option_row rows[] = {
     ROW("election-ms", OPTION_NUMBER, election_ms, "MS", "election timeout (250)"),
     ROW("heartbeat-ms", OPTION_NUMBER, heartbeat_ms, "MS", "heartbeat interval (25)"),
     ROW("snapshot-every", OPTION_NUMBER, snapshot_every, "N", "log entries between snapshots (100000)"),
+    ROW("history-window-bytes", OPTION_NUMBER, history_bytes, "BYTES",
+        "changes kept for watches, pintle history and pintleAsOf, 16 MiB to 16 GiB (256 MiB)"),
+    ROW("history-window-age", OPTION_NUMBER, history_age, "SECONDS",
+        "changes older than that are dropped too, 60 or more (0: kept while there is room)"),
+    ROW("backup-dir", OPTION_TEXT, backup_dir, "DIR", "ship all changes to DIR/ID, a mounted network disk for example"),
+    ROW("backup-lag", OPTION_NUMBER, backup_lag, "SECONDS", "at most so late (10)"),
+    ROW("backup-keep", OPTION_NUMBER, backup_keep, "N", "whole states kept there, with all that follows (7)"),
     ROW("log-level", OPTION_TEXT, log_level, "LEVEL", "debug, info, warn or error (info)"),
     {0},
 };
@@ -110,6 +123,21 @@ static int check_options(struct server *s)
         found |= s->members[i].id == (uint64_t)s->o.id;
     if (!found) {
         fprintf(stderr, "pintle server: --id %ld must be one of the --member ids\n", s->o.id);
+        return 2;
+    }
+    return 0;
+}
+
+static int check_history(const struct server_options *o)
+{
+    if (o->history_bytes && (o->history_bytes < HISTORY_BYTES_MIN || o->history_bytes > HISTORY_BYTES_MAX)) {
+        fprintf(stderr, "pintle server: --history-window-bytes %ld: want %ld to %ld\n", o->history_bytes,
+                (long)HISTORY_BYTES_MIN, (long)HISTORY_BYTES_MAX);
+        return 2;
+    }
+    if (o->history_age && o->history_age < HISTORY_AGE_MIN) {
+        fprintf(stderr, "pintle server: --history-window-age %ld: want %d or more seconds, or 0\n", o->history_age,
+                HISTORY_AGE_MIN);
         return 2;
     }
     return 0;
@@ -274,6 +302,13 @@ static int open_replica(struct server *s, char why[256])
                                          .heartbeat_ms = (uint32_t)s->o.heartbeat_ms,
                                          .snapshot_every = (uint64_t)s->o.snapshot_every,
                                          .metrics = &s->metrics},
+                                .window_bytes = (size_t)s->o.history_bytes,
+                                .window_age_ms = (uint64_t)s->o.history_age * 1000,
+                                .backup = {.dir = s->o.backup_dir,
+                                           .id = (uint64_t)s->o.id,
+                                           .lag_ms = (uint64_t)s->o.backup_lag * 1000,
+                                           .keep = (unsigned)s->o.backup_keep,
+                                           .metrics = &s->metrics},
                                 .failed = on_failed,
                                 .ctx = s};
     return replica_open(s->loop, &o, &s->replica, why);
@@ -364,6 +399,8 @@ static int run(int argc, char **argv, const struct command *c)
     int rv = options_parse(c, argc, argv, &s->o, "/etc/pintle/server.yaml", NULL, NULL);
     if (!rv)
         rv = check_options(s);
+    if (!rv)
+        rv = check_history(&s->o);
     if (rv)
         return rv == 1 ? 0 : rv;
     signal(SIGPIPE, SIG_IGN);
