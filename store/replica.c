@@ -139,15 +139,14 @@ void replica_free_frozen(struct replica *r, struct store_frozen *f)
 static void snapshot_free(void *ctx, void *frozen)
 {
     struct frozen *f = frozen;
-    struct replica *r = f->replica;
     (void)ctx;
-    if (!r) {
-        store_frozen_free(f->state);
-        mem_free(f);
+    if (f->replica) {
+        f->replica->taken = NULL;
+        pile_up(f->replica, f);
         return;
     }
-    r->taken = NULL;
-    pile_up(r, f);
+    store_frozen_free(f->state);
+    mem_free(f);
 }
 
 static int source_read(void *ctx, void *p, size_t n)

@@ -11,7 +11,7 @@
 
 /* ---- which revision ---- */
 
-enum { WAIT_POLL_MS = 5, WAIT_MAX_MS = 3000 };
+enum { WAIT_POLL_MS = 5, WAIT_MAX_MS = 3000, LIST_REWIND = 300 /* events undone in one turn */ };
 
 /* A read that must not be older than a revision waits for the local state to reach it. */
 struct fresh_wait {
@@ -138,7 +138,11 @@ void api_get(struct api_request *r)
 
 struct page {
     struct api_filter filter;
-    struct tree_node *root; /* held while the answer is produced */
+    struct tree_node *root;    /* held while the answer is produced */
+    struct store_frozen *past; /* of an exact revision: the root is this one's */
+    struct replica *replica;   /* frees it */
+    struct loop_timer rewind;
+    struct api_request *r;
     struct tree_iter iter;
     struct slice start;        /* continue: keys after this one */
     uint64_t revision;         /* of the answer */
@@ -187,7 +191,11 @@ static void page_done(struct page *p)
     for (size_t i = 0; i < p->n_items; i++)
         item_unref(p->items[i]);
     p->n_items = 0;
-    tree_unref(p->root);
+    if (p->past)
+        replica_free_frozen(p->replica, p->past);
+    else
+        tree_unref(p->root);
+    p->past = NULL;
     p->root = NULL;
 }
 
@@ -410,25 +418,10 @@ static struct store_item *find_locked(struct api_request *r, struct page *p)
     return NULL;
 }
 
-static void list_now(struct api_request *r, int err)
+/* The root is there. */
+static void list_root(struct api_request *r)
 {
     struct page *p = r->state;
-    struct store_table *t = api_table(r->api, r->res);
-    if (err) {
-        api_reply_errno(r, err, "reading");
-        return;
-    }
-    if (!p->exact)
-        p->revision = store_revision(r->api->store);
-    int rv = store_root_at(r->api->store, t, p->revision, &p->root);
-    if (rv == -ESTALE) {
-        reply_expired(r, p);
-        return;
-    }
-    if (rv) {
-        api_reply_errno(r, -EAGAIN, "reading");
-        return;
-    }
     tree_iter_init(&p->iter, p->root, p->start.n ? p->start : p->filter.only.n ? p->filter.only : p->filter.prefix);
     if (r->options.limit > 0 && collect(r, p)) {
         page_done(p);
@@ -440,6 +433,62 @@ static void list_now(struct api_request *r, int err)
         page_done(p);
     else
         list_send(r, p);
+}
+
+static void rewind_close(struct api_request *r)
+{
+    struct page *p = r->state;
+    loop_timer_stop(r->api->loop, &p->rewind);
+    page_done(p);
+    r->responder->abort(r);
+}
+
+/* What is long past takes many turns, so that others are served in between. */
+static void rewind_some(struct loop_timer *timer)
+{
+    struct page *p = container_of(timer, struct page, rewind);
+    struct api_request *r = p->r;
+    r->on_close = NULL;
+    if (r->gone || api_fenced(r)) {
+        page_done(p);
+        if (r->gone)
+            r->responder->abort(r);
+    } else if (store_past_some(p->past, LIST_REWIND)) {
+        p->root = store_past_root(p->past);
+        list_root(r);
+    } else {
+        r->on_close = rewind_close;
+        loop_timer_start(r->api->loop, timer, 0);
+    }
+}
+
+static void list_exact(struct api_request *r, struct page *p)
+{
+    int rv = store_past_begin(r->api->store, api_table(r->api, r->res), p->revision, &p->past);
+    if (rv == -ESTALE) {
+        reply_expired(r, p);
+    } else if (rv) {
+        api_reply_errno(r, -EAGAIN, "reading");
+    } else {
+        p->r = r;
+        p->replica = r->api->o.replica;
+        p->rewind.cb = rewind_some;
+        rewind_some(&p->rewind);
+    }
+}
+
+static void list_now(struct api_request *r, int err)
+{
+    struct page *p = r->state;
+    if (err) {
+        api_reply_errno(r, err, "reading");
+    } else if (p->exact) {
+        list_exact(r, p);
+    } else {
+        p->revision = store_revision(r->api->store);
+        p->root = tree_ref(store_root(api_table(r->api, r->res)));
+        list_root(r);
+    }
 }
 
 /* A page of the past; the pages behind it have its revision in their continue token. */
