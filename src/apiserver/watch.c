@@ -4,6 +4,7 @@
 #include "apiserver/filter.h"
 #include "apiserver/internal.h"
 #include "apiserver/output.h"
+#include "apiserver/seal.h"
 #include "object/protobuf.h"
 
 enum {
@@ -145,21 +146,38 @@ static int send_table(struct watch *w, enum frame frame, const struct store_item
     return rv;
 }
 
+/* An object that cannot be opened ends the watch; 1: it is over, and w may be gone. */
+static int end_locked(struct watch *w, const struct store_item *item, int err)
+{
+    struct status st = {0};
+    api_open_status(item, err, w->r->arena, &st);
+    send_error(w, st.code, "InternalError", st.message);
+    return 1;
+}
+
+/* 0, negative when memory is short, or 1 as above. */
 static int send_frame(struct watch *w, enum frame frame, struct store_item *item)
 {
     struct api_request *r = w->r;
     struct chunk chunks[FRAME_CHUNKS], object;
+    struct api_plain plain;
     size_t n = 0;
-    if (r->shape == SHAPE_TABLE)
-        return send_table(w, frame, item);
-    if (r->encoding == ENCODE_PROTOBUF) {
+    int err = api_open(r->api, item, &plain);
+    if (err)
+        return end_locked(w, item, err);
+    if (r->shape == SHAPE_TABLE) {
+        err = send_table(w, frame, item);
+    } else if (r->encoding == ENCODE_PROTOBUF) {
         if (!api_output_envelope(r, item, chunks + 1))
             n = frame_protobuf(frame, API_ENVELOPE_CHUNKS, chunks);
     } else if (api_output_raw(r)) {
-        n = frame_json(frame, chunk_part(item->value, 0, item->value->n), chunks);
+        n = frame_json(frame, chunk_take(blob_ref(plain.value)), chunks);
     } else if (!api_output_list_item(r, item, &object)) {
         n = frame_json(frame, object, chunks);
     }
+    blob_unref(plain.value);
+    if (r->shape == SHAPE_TABLE)
+        return err;
     if (!n)
         return -ENOMEM;
     r->responder->write(r, chunks, n);
@@ -219,10 +237,11 @@ static bool send_initial(struct watch *w)
                 send_bookmark(w, true);
             return true;
         }
-        if (api_filter_match(&w->filter, item) && send_frame(w, FRAME_ADDED, item)) {
+        int rv = api_filter_match(&w->filter, item) ? send_frame(w, FRAME_ADDED, item) : 0;
+        if (rv < 0)
             watch_end(w, true);
+        if (rv)
             return false;
-        }
     }
     return false;
 }
@@ -241,10 +260,11 @@ static void watch_more(struct watch *w)
         }
         if (!e)
             return;
-        if (send_event(w, e)) {
+        int rv = send_event(w, e);
+        if (rv < 0)
             watch_end(w, true);
+        if (rv)
             return;
-        }
     }
 }
 
@@ -354,9 +374,12 @@ void api_watch(struct api_request *r)
         return;
     }
     w->bookmark_initial = r->options.send_initial_events;
-    if (!rv.n)
-        api_barrier(r, watch_with_initial);
-    else if (!revision)
+    if (!rv.n) {
+        api_when_confirmed(r, watch_with_initial);
+        return;
+    }
+    api_warn_stale(r);
+    if (!revision)
         watch_with_initial(r, 0);
     else if (r->options.send_initial_events)
         api_wait_revision(r, revision, watch_with_initial);
