@@ -7,6 +7,7 @@ libpintle_a_SOURCES += \
   src/apiserver/encode.c \
   src/apiserver/filter.c src/apiserver/filter.h \
   src/apiserver/forward.c \
+  src/apiserver/evict.c \
   src/apiserver/internal.h \
   src/apiserver/negotiate.c \
   src/apiserver/nodeproxy.c \
@@ -15,7 +16,7 @@ libpintle_a_SOURCES += \
   src/apiserver/operations.c \
   src/apiserver/output.c src/apiserver/output.h \
   src/apiserver/pipeline.c \
-  src/apiserver/podsub.c \
+  src/apiserver/podsub.c src/apiserver/podsub.h \
   src/apiserver/read.c \
   src/apiserver/reply.c \
   src/apiserver/request.h \
@@ -24,7 +25,9 @@ libpintle_a_SOURCES += \
   src/apiserver/scale.c \
   src/apiserver/snapshot.c \
   src/apiserver/special.c src/apiserver/special.h \
-  src/apiserver/strategy.c \
+  src/apiserver/strategy.c src/apiserver/strategy.h \
+  src/apiserver/strategy_service.c \
+  src/apiserver/strategy_sub.c \
   src/apiserver/token.c \
   src/apiserver/watch.c \
   src/apiserver/write.c src/apiserver/write.h
