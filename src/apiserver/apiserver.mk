@@ -8,6 +8,7 @@ libpintle_a_SOURCES += \
   src/apiserver/filter.c src/apiserver/filter.h \
   src/apiserver/forward.c \
   src/apiserver/evict.c \
+  src/apiserver/history.c \
   src/apiserver/internal.h \
   src/apiserver/negotiate.c \
   src/apiserver/nodeproxy.c \
@@ -15,14 +16,18 @@ libpintle_a_SOURCES += \
   src/apiserver/openapi.c src/apiserver/openapi.h \
   src/apiserver/operations.c \
   src/apiserver/output.c src/apiserver/output.h \
+  src/apiserver/past.c src/apiserver/past.h \
   src/apiserver/pipeline.c \
   src/apiserver/podsub.c src/apiserver/podsub.h \
+  src/apiserver/podsub.c \
+  src/apiserver/quorum.c \
   src/apiserver/read.c \
   src/apiserver/reply.c \
   src/apiserver/request.h \
   src/apiserver/review.c \
   src/apiserver/route.c \
   src/apiserver/scale.c \
+  src/apiserver/seal.c src/apiserver/seal.h \
   src/apiserver/snapshot.c \
   src/apiserver/special.c src/apiserver/special.h \
   src/apiserver/strategy.c src/apiserver/strategy.h \

@@ -21,7 +21,7 @@ struct budget_search {
 static void match_budget(struct budget_search *s, struct store_item *item)
 {
     struct selector selector;
-    struct json *budget = api_item_json(s->r->arena, item);
+    struct json *budget = api_item_json(s->r->api, s->r->arena, item);
     if (selector_from_object(s->r->arena, json_path(budget, "spec.selector"), &selector) ||
         !selector_matches_labels(&selector, meta_labels(s->pod)))
         return;

@@ -5,6 +5,7 @@
 #include "apiserver/internal.h"
 #include "apiserver/nonresource.h"
 #include "apiserver/output.h"
+#include "apiserver/past.h"
 #include "auth/authn.h"
 #include "base/mem.h"
 #include "object/meta.h"
@@ -115,6 +116,14 @@ void api_account(struct api_request *r, int code)
 void api_reply_errno(struct api_request *r, int err, const char *what)
 {
     struct status st;
+    char when[API_CONFIRMED_MAX];
+    if (err == -EAGAIN && api_no_quorum(r->api)) {
+        status_set(&st, r->arena, 503, "%s: no quorum: a majority of the replicas cannot be reached (last reached %s)",
+                   what, api_confirmed_text(r->api, when));
+        st.retry_after = API_RETRY_SECONDS;
+        api_reply_status(r, &st);
+        return;
+    }
     switch (-err) {
     case EAGAIN:
     case EBUSY:
@@ -163,6 +172,11 @@ static const struct {
 
 static void run_resource(struct api_request *r)
 {
+    struct status st;
+    if (api_past_check(r, &st)) {
+        api_reply_status(r, &st);
+        return;
+    }
     if (api_special(r))
         return;
     if (handlers[r->verb].write && !replica_is_leader(r->api->o.replica))
@@ -203,6 +217,15 @@ static int check_fence(struct api_request *r, struct status *st)
     status_set(st, r->arena, 503, "this server is fenced: %s; it is resynchronising, please try another one", why);
     st->retry_after = API_RETRY_SECONDS;
     return 503;
+}
+
+bool api_fenced(struct api_request *r)
+{
+    struct status st;
+    if (!check_fence(r, &st))
+        return false;
+    api_reply_status(r, &st);
+    return true;
 }
 
 void api_run(struct api_request *r)
@@ -467,7 +490,8 @@ struct slice api_key(struct api_request *r, struct slice ns, struct slice name)
 static void on_role(struct replica_listener *l, bool is_leader, uint64_t term, uint64_t leader_id)
 {
     struct api *api = container_of(l, struct api, role);
-    (void)term, (void)leader_id;
+    (void)term;
+    api_note_leader(api, leader_id);
     if (is_leader)
         api_bootstrap_start(api->bootstrap);
     else
@@ -511,6 +535,7 @@ struct api *api_new(struct loop *l, const struct api_options *o)
     api->store = replica_store(o->replica);
     list_init(&api->streams);
     list_init(&api->requests);
+    list_init(&api->snapshots);
     list_init(&api->answered);
     api->deliver.cb = local_deliver;
     map_init(&api->documents, 0);
@@ -525,6 +550,10 @@ struct api *api_new(struct loop *l, const struct api_options *o)
     api->forward = api_forward_new(api);
     api->nodes = api_nodes_new(api);
     api->bootstrap = api_bootstrap_new(api);
+    api->m_stale = metrics_one(o->metrics, METRIC_COUNTER, "pintle_api_stale_reads_total",
+                               "Reads answered without a quorum, marked as such.");
+    api_note_leader(api, 0);
+    api->confirmed = 0;
     api->role.role = on_role;
     api->role.fenced = on_fenced;
     replica_listen(o->replica, &api->role);
@@ -591,6 +620,7 @@ void api_free(struct api *api)
     }
     map_done(&api->documents);
     end_requests(api);
+    api_snapshots_forget(api);
     api->closed = true;
     if (list_empty(&api->requests))
         mem_free(api);
@@ -616,7 +646,7 @@ bool api_object_exists(struct api *api, const char *kind, struct slice ns, struc
     if (!item || !uid.n)
         return item != NULL;
     arena_init(&a, API_ARENA_MAX);
-    bool same = slice_eq(meta_uid(api_item_json(&a, item)), uid);
+    bool same = slice_eq(meta_uid(api_item_json(api, &a, item)), uid);
     arena_done(&a);
     return same;
 }

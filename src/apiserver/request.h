@@ -48,7 +48,7 @@ enum api_validation { VALIDATION_WARN, VALIDATION_STRICT, VALIDATION_IGNORE };
 /* The query string, decoded. */
 struct api_query {
     struct slice label_selector, field_selector, resource_version, resource_version_match, continue_token;
-    struct slice field_manager, propagation, include_object;
+    struct slice field_manager, propagation, include_object, as_of;
     int64_t limit, timeout_seconds, grace_seconds; /* -1 = not given */
     bool watch, bookmarks, send_initial_events, dry_run, force, orphan_set, orphan;
     enum api_validation validation;
@@ -102,9 +102,10 @@ struct api_request {
     /* asynchronous steps */
     struct raft_read read;
     struct replica_txn txn;
-    void (*next)(struct api_request *r, int err); /* what follows the barrier */
-    void *state;                                  /* of the handler at work */
-    void (*on_gone)(struct api_request *r);       /* the client went away: stop producing */
+    void (*next)(struct api_request *r, int err);  /* what follows the barrier */
+    void (*fresh)(struct api_request *r, int err); /* likewise, of api_when_confirmed */
+    void *state;                                   /* of the handler at work */
+    void (*on_gone)(struct api_request *r);        /* the client went away: stop producing */
     void (*on_drain)(struct api_request *r);
     struct list link;    /* the api's list of streams, while streaming */
     struct list at_work; /* the api's list of all requests */

@@ -1,12 +1,13 @@
 #include "loop/loop.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "base/mem.h"
 #include "base/timefmt.h"
 #include "loop/loop_impl.h"
 
-enum { PREZERO_BLOCK = 1 << 20 };
+enum { PREZERO_BLOCK = 1 << 20, PATH_BYTES_MAX = 1024 };
 
 static int64_t log_wall(void *clock)
 {
@@ -187,6 +188,23 @@ int fs_rename(struct fs *fs, const char *from, const char *to)
     return fs->ops->rename(fs, from, to);
 }
 
+int fs_mkdir_synced(struct fs *fs, const char *path)
+{
+    char parent[PATH_BYTES_MAX];
+    int err = fs_mkdir(fs, path);
+    if (err && err != -EEXIST)
+        return err;
+    snprintf(parent, sizeof(parent), "%s", path);
+    size_t n = strlen(parent);
+    while (n > 1 && parent[n - 1] == '/')
+        parent[--n] = '\0';
+    char *slash = strrchr(parent, '/');
+    if (slash)
+        slash[slash == parent] = '\0';
+    err = fs_sync_dir(fs, slash ? parent : ".");
+    return err == -EACCES ? 0 : err; /* not ours to read: then it was made by somebody else, long ago */
+}
+
 int fs_unlink(struct fs *fs, const char *path)
 {
     return fs->ops->unlink(fs, path);
@@ -255,7 +273,8 @@ int file_prezero(struct file *f, uint64_t size)
     int err = file_size(f, &at);
     if (err)
         return err;
-    char *zeros = mem_zalloc(PREZERO_BLOCK);
+    uint64_t most = size > at ? size - at : 1;
+    char *zeros = mem_zalloc(most < PREZERO_BLOCK ? most : PREZERO_BLOCK);
     err = write_zeros(f, zeros, at, size);
     mem_free(zeros);
     return err ? err : file_sync(f);

@@ -51,6 +51,7 @@ t_snapshot_under_load_becomes_a_new_cluster() {
     has "$(cat "$dir/out")" "whole and undamaged"
     has "$(cat "$dir/out")" "configmaps"
     revision=$(jq .revision "$dir/last.json")
+    same "$(admin snapshot verify "$dir/last" --server "$(address 3):6443" --output json | jq -r .server)" same
     same "$("$PINTLE" snapshot verify "$dir/last" --output json | jq .revision)" "$revision"
     objects=$(ask 1 GET "/api/v1/configmaps?resourceVersion=$revision&resourceVersionMatch=Exact" | jq -c '[.items[].metadata|del(.resourceVersion)]')
 
@@ -164,3 +165,132 @@ t_recover_takes_the_best_log() {
     eventually 20 ready "$old"
     for i in 1 10; do same "$(get "$old" "late-$i")" "$i"; done
 }
+
+# headers_of N PATH [CURL OPTIONS]
+headers_of() {
+    local i=$1 path=$2
+    shift 2
+    curl -s -o /dev/null -D - -m 20 --cacert "$dir/pki/ca.crt" --cert "$dir/pki/admin.crt" --key "$dir/pki/admin.key" "$@" \
+        "https://$(address "$i"):6443$path" | tr -d '\r'
+}
+t_reads_go_on_without_a_quorum_and_say_so() {
+    cluster 1 2 3
+    local path=/api/v1/namespaces/default/configmaps from
+    put 1 a 1
+    eventually 10 same_revisions 1 2 3
+    lacks "$(headers_of 3 $path/a | tr A-Z a-z)" "warning:"
+    curl -sN -m 60 --cacert "$dir/pki/ca.crt" --cert "$dir/pki/admin.crt" --key "$dir/pki/admin.key" \
+        "https://$(address 3):6443$path?watch=true&resourceVersion=0" >"$dir/watch" &
+    local watching=$!
+    eventually 10 grep -q '"name":"a"' "$dir/watch"
+    end 1 KILL; end 2 KILL
+    eventually 10 get 3 a
+    has "$(headers_of 3 $path/a | tr A-Z a-z)" 'warning: 299 - "no quorum: this state may be stale (last confirmed at 20'
+    has "$(headers_of 3 $path | tr A-Z a-z)" 'warning: 299 - "no quorum'
+    has "$(headers_of 3 "$path?resourceVersion=0" | tr A-Z a-z)" 'warning: 299 - "no quorum'
+    same "$(get 3 a)" 1
+    # Who insists, and who writes, is told quickly.
+    has "$(headers_of 3 $path/a -H 'Pintle-Consistency: linearizable')" " 503"
+    from=$(date +%s%N)
+    has "$(headers_of 3 $path -H 'Content-Type: application/json' -d '{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"b"}}')" " 503"
+    [ $(($(date +%s%N) - from)) -lt 1000000000 ]
+    has "$(ask 3 DELETE $path/a || true)" "no quorum: a majority of the replicas cannot be reached (last reached at 20"
+    # What it has can be saved; not by chance, though.
+    fails admin snapshot save "$dir/file" --server "$(address 3):6443" 2>"$dir/err"
+    has "$(cat "$dir/err")" "no quorum"
+    admin snapshot save "$dir/file" --server "$(address 3):6443" --local
+    "$PINTLE" snapshot verify "$dir/file" >/dev/null
+    # With the others back, nothing is marked, and the watch has gone on.
+    server 1
+    eventually 20 ready 1 3
+    lacks "$(headers_of 3 $path/a | tr A-Z a-z)" "warning:"
+    put 1 a 2
+    eventually 10 grep -q '"v":"2"' "$dir/watch"
+    kill $watching
+}
+
+shipped() { [ "$(metric "$1" pintle_backup_revision)" = "$(metric "$1" pintle_store_revision)" ]; }
+t_continuous_backup_restores_any_moment() {
+    mkdir "$dir/backup"
+    local members="1 2 3" i revision between
+    pki 1 2 3
+    for i in 1 2 3; do server "$i" --backup-dir "$dir/backup" --backup-lag 1; done
+    eventually 30 ready 1 2 3
+    eventually 30 ask 1 GET /api/v1/namespaces/default
+    for i in $(seq 10); do put 1 a "$i"; done
+    revision=$(ask 1 GET /api/v1/namespaces/default/configmaps/a | jq -r .metadata.resourceVersion)
+    sleep 1.2
+    between=$(date -u +%Y-%m-%dT%H:%M:%SZ)
+    sleep 1.2
+    for i in $(seq 11 20); do put 1 a "$i"; done
+    eventually 10 shipped 1
+    # A replica that starts again goes on where it stopped: no new base, no gap.
+    end 2
+    put 1 a 21
+    server 2 --backup-dir "$dir/backup" --backup-lag 1
+    eventually 20 ready 2
+    put 1 a 22
+    eventually 10 shipped 1; eventually 10 shipped 2; eventually 10 shipped 3
+    same "$(ls "$dir/backup/2" | grep -c ^base)" 1
+    [ "$(ls "$dir/backup/2" | grep -c ^segment)" -ge 2 ]
+    "$PINTLE" snapshot list --backup-dir "$dir/backup" >"$dir/out"
+    cat "$dir/out"
+    same "$(wc -l <"$dir/out")" 4
+    "$PINTLE" snapshot verify --backup-dir "$dir/backup" >"$dir/out"
+    same "$(grep -c 'replayed, every hash fits' "$dir/out")" 3
+    for i in 1 2 3; do end "$i" KILL; done
+
+    mkdir "$dir/4" "$dir/5" "$dir/6"
+    # To a revision, to a time between two writes, and to the newest.
+    "$PINTLE" snapshot restore --backup-dir "$dir/backup" --to-revision "$revision" --data-dir "$dir/4/data" --id 4 --member "4=$(address 4):7443"
+    "$PINTLE" snapshot restore --backup-dir "$dir/backup/2" --to-time "$between" --data-dir "$dir/5/data" --id 5 --member "5=$(address 5):7443"
+    "$PINTLE" snapshot restore --backup-dir "$dir/backup" --data-dir "$dir/6/data" --id 6 --member "6=$(address 6):7443"
+    for i in 4 5 6; do members=$i server "$i"; done
+    eventually 20 ready 4 5 6
+    same "$(get 4 a)" 10
+    same "$(get 5 a)" 10
+    same "$(get 6 a)" 22
+    fails "$PINTLE" snapshot restore --backup-dir "$dir/backup" --to-revision 999999 --data-dir "$dir/7" --id 7 --member 7=127.0.0.1:1 2>"$dir/err"
+    has "$(cat "$dir/err")" "the backup ends at revision"
+    fails "$PINTLE" snapshot restore --backup-dir "$dir/backup" --to-time 2020-01-01T00:00:00Z --data-dir "$dir/7" --id 7 --member 7=127.0.0.1:1 2>"$dir/err"
+    has "$(cat "$dir/err")" "no whole state from before that"
+    # Damage is named; another replica's copy does.
+    i=$(ls "$dir"/backup/1/segment-* | head -n 1)
+    flip "$i" 200 3
+    fails "$PINTLE" snapshot verify --backup-dir "$dir/backup" >"$dir/out" 2>&1
+    has "$(cat "$dir/out")" "$(basename "$i") is damaged before byte"
+    "$PINTLE" snapshot restore --backup-dir "$dir/backup" --to-revision "$revision" --data-dir "$dir/7" --id 7 --member 7=127.0.0.1:1 2>"$dir/err"
+    has "$(cat "$dir/err")" "is damaged"
+}
+
+t_a_full_backup_directory_hurts_nobody() {
+    mkdir "$dir/backup"
+    mount -t tmpfs -o size=200k none "$dir/backup"
+    trap 'servers_end; umount -l "$dir/backup" 2>/dev/null || true' EXIT
+    local members=1 i big
+    big=$(head -c 20000 /dev/urandom | base64 -w0)
+    server 1 --backup-dir "$dir/backup" --backup-lag 1
+    eventually 30 ready 1
+    eventually 30 ask 1 GET /api/v1/namespaces/default
+    eventually 10 shipped 1
+    for i in $(seq 60); do put 1 "big-$i" "$big"; done
+    eventually 20 failing 1 || { df "$dir/backup"; ls -l "$dir/backup/1"; tail "$dir/1/log"; ask 1 GET /metrics | grep backup; false; }
+    for i in $(seq 5); do put 1 "more-$i" "$i"; done
+    same "$(get 1 more-5)" 5
+    grep -q "mend the directory" "$dir/1/log"
+    mount -o remount,size=64m "$dir/backup"
+    eventually 30 shipped 1
+    same "$(metric 1 pintle_backup_failing)" 0
+    "$PINTLE" snapshot verify --backup-dir "$dir/backup"
+    # Gone altogether, as when a network disk is taken away: the mount point is not written to.
+    umount -l "$dir/backup"
+    end 1
+    server 1 --backup-dir "$dir/backup/none" --backup-lag 1
+    eventually 20 ready 1
+    eventually 20 failing 1
+    put 1 still works
+    mkdir "$dir/backup/none"
+    eventually 30 shipped 1
+    "$PINTLE" snapshot verify --backup-dir "$dir/backup/none"
+}
+failing() { [ "$(metric "$1" pintle_backup_failing)" = 1 ]; }
