@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "apiserver/filter.h"
+#include "apiserver/options.h"
 #include "apiserver/output.h"
 #include "apiserver/write.h"
 #include "base/timefmt.h"
@@ -9,15 +10,6 @@
 #include "object/check.h"
 #include "object/meta.h"
 #include "object/protobuf.h"
-
-/* DeleteOptions, from the body or the query. */
-struct delete_options {
-    int64_t grace;            /* seconds, -1 = the kind's */
-    struct slice propagation; /* Background, Foreground, Orphan or empty */
-    struct slice uid;         /* preconditions */
-    uint64_t revision;
-    bool dry_run;
-};
 
 static const struct schema_type *options_type(void)
 {
@@ -36,29 +28,7 @@ static struct json *decode_options(struct api_request *r, struct status *st)
 static int parse_options(struct api_request *r, struct delete_options *o, struct status *st)
 {
     struct json *v = decode_options(r, st);
-    if (!v)
-        return st->code;
-    *o = (struct delete_options){.grace = json_int(json_get_str(v, "gracePeriodSeconds"), r->options.grace_seconds),
-                                 .propagation = json_path_string(v, "propagationPolicy"),
-                                 .uid = json_path_string(v, "preconditions.uid"),
-                                 .dry_run = json_len(json_get_str(v, "dryRun")) > 0};
-    struct slice revision = json_path_string(v, "preconditions.resourceVersion");
-    if (revision.n && !slice_to_u64(revision, &o->revision))
-        return status_set(st, r->arena, 400, "preconditions.resourceVersion must be a number");
-    if (!o->propagation.n)
-        o->propagation = r->options.propagation;
-    const struct json *orphan = json_get_str(v, "orphanDependents");
-    if (orphan || r->options.orphan_set)
-        o->propagation = json_bool(orphan, r->options.orphan) ? SLICE("Orphan") : SLICE("Background");
-    if (o->propagation.n && !slice_eq_str(o->propagation, "Orphan") && !slice_eq_str(o->propagation, "Foreground") &&
-        !slice_eq_str(o->propagation, "Background"))
-        return status_set(
-            st, r->arena, 422,
-            "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: \"%" SLICE_FMT
-            "\": supported values: \"Background\", \"Foreground\", \"Orphan\"",
-            SLICE_ARG(o->propagation));
-    r->options.dry_run |= o->dry_run;
-    return 0;
+    return v ? api_delete_options(r, v, o, st) : st->code;
 }
 
 /* How long a pod has to end; other kinds go at once. */
@@ -96,10 +66,39 @@ static bool namespace_terminates(struct api_request *r, struct write *w, struct 
     return json_len(json_path(obj, "spec.finalizers")) > 0;
 }
 
+/* The object must still be the one that the caller means. */
+static int check_preconditions(struct api_request *r, struct write *w, const struct json *old, struct status *st)
+{
+    const struct delete_options *o = w->ctx;
+    struct slice uid = meta_uid(old), revision = meta_resource_version(old);
+    const char *format = NULL;
+    if (o->uid.n && !slice_eq(o->uid, uid))
+        format =
+            arena_printf(r->arena,
+                         "the UID in the precondition (%" SLICE_FMT ") does not match the UID in record (%" SLICE_FMT
+                         "). The object might have been deleted and then recreated",
+                         SLICE_ARG(o->uid), SLICE_ARG(uid));
+    else if (o->revision.n && !slice_eq(o->revision, revision))
+        format = arena_printf(r->arena,
+                              "the ResourceVersion in the precondition (%" SLICE_FMT
+                              ") does not match the ResourceVersion in record (%" SLICE_FMT
+                              "). The object might have been modified",
+                              SLICE_ARG(o->revision), SLICE_ARG(revision));
+    if (!format)
+        return 0;
+    status_set(st, r->arena, 409, "Operation cannot be fulfilled on %s%s%s \"%" SLICE_FMT "\": %s", w->res->kind,
+               w->res->group[0] ? "." : "", w->res->group, SLICE_ARG(w->name), format);
+    st->name = arena_copy(r->arena, w->name).p;
+    st->group = w->res->group[0] ? w->res->group : NULL;
+    st->kind = w->res->kind;
+    return st->code;
+}
+
 static struct json *compute_delete(struct api_request *r, struct write *w, struct json *old, struct status *st)
 {
     const struct delete_options *o = w->ctx;
-    (void)st;
+    if (check_preconditions(r, w, old, st))
+        return NULL;
     struct json *obj = json_clone(r->arena, old);
     int64_t now = loop_wall(r->api->loop), grace = grace_of(w, old, o->grace);
     bool deleting = meta_is_deleting(old);
@@ -123,7 +122,7 @@ static void reply_delete(struct api_request *r, struct write *w, const struct st
 {
     (void)created;
     struct status st = {0};
-    if (!w->remove || strcmp(w->res->plural, "pods") == 0) {
+    if (!w->remove || w->res->returns_deleted) {
         api_reply_item(r, 200, item);
         return;
     }
@@ -147,8 +146,6 @@ static struct write *new_delete(struct api_request *r, const struct delete_optio
                         .name = name,
                         .compute = compute_delete,
                         .reply = reply_delete,
-                        .expected = o->revision,
-                        .expected_uid = o->uid,
                         .keep_managed_fields = true,
                         .deletes = true,
                         .ctx = (void *)o};
@@ -272,6 +269,8 @@ void api_delete_collection(struct api_request *r)
         api_reply_error(r, 413, "the collection is too large to be deleted at once");
         return;
     }
+    r->write_id = SLICE_NONE; /* one for many transactions; deleting again what is left is the same request */
+    r->write_repeated = false;
     c->outer = r->responder;
     c->own = *r->responder;
     c->own.reply = caught;

@@ -2,7 +2,9 @@
  * believes only from another server (x-remote-user …, auth/authn.h). One HTTP/2 connection to each other replica.
  *
  * A request whose bytes cannot have reached the leader, or that it answered with 503 (nothing was proposed), is tried
- * again for FORWARD_WAIT_MS; one that may have reached it is answered with 504 unless the leader answered. */
+ * again for FORWARD_WAIT_MS. One that may have reached it is tried again too: it carries an id that its transaction is
+ * remembered by, so that a leader that finds it done answers as the first would have. When the answer has not come by
+ * then, or a leader cannot tell any more, it is 504 for the client to look. */
 #include <errno.h>
 
 #include "apiserver/internal.h"
@@ -19,7 +21,10 @@ struct forwarding {
     struct api_request *r;
     struct loop_timer timer;
     uint64_t deadline;
+    struct slice id; /* of the write: the same each time it is tried */
     struct buf body;
+    uint64_t since; /* a revision from before the request was first sent, 0 = it was not */
+    bool unknown;   /* it may have taken effect */
     int code;
     char content_type[256];
     char warning[512], retry_after[16];
@@ -128,17 +133,21 @@ static void on_done(void *ctx, int err, int code, const struct http_header *trai
 {
     struct forwarding *fw = ctx;
     struct api_request *r = fw->r;
+    bool late = loop_now(r->api->loop) >= fw->deadline;
+    /* Answers of a leader that did not look whether the request had been there before. */
+    bool blind = !err && (fw->code == 503 || fw->code == 429);
     (void)code, (void)trailers, (void)n;
     if (r->gone) {
         forward_end(fw);
         r->responder->abort(r);
-    } else if (!err && !(fw->code == 503 && loop_now(r->api->loop) < fw->deadline)) {
+    } else if (!err && !(fw->unknown && blind) && ((fw->code != 503 && fw->code != 504) || late)) {
         reply_forwarded(fw);
-    } else if ((!err || !sent) && loop_now(r->api->loop) < fw->deadline) {
+    } else if (!late) {
+        fw->unknown |= (err && sent) || (!err && fw->code == 504);
         forward_later(fw);
     } else {
         forward_end(fw);
-        api_reply_errno(r, sent ? -ETIMEDOUT : -EAGAIN, "passing the request to the leader");
+        api_reply_errno(r, fw->unknown || (err && sent) ? -ETIMEDOUT : -EAGAIN, "passing the request to the leader");
     }
 }
 
@@ -155,12 +164,26 @@ static void add(struct http_header *h, size_t *n, const char *name, struct slice
         h[(*n)++] = (struct http_header){slice_str(name), value};
 }
 
+/* What the leader's transaction is remembered by, and how far back it has to remember. */
+static void add_id(struct forwarding *fw, struct http_header *headers, size_t *n)
+{
+    struct api_request *r = fw->r;
+    if (!fw->since)
+        fw->since = store_revision(r->api->store);
+    add(headers, n, "x-pintle-write-id", fw->id);
+    if (fw->unknown)
+        add(headers, n, "x-pintle-write-since", slice_str(arena_printf(r->arena, "%lu", fw->since)));
+}
+
 static void forward_try(struct forwarding *fw)
 {
     struct api_request *r = fw->r;
     struct http_client *client = client_of_leader(r->api->forward);
     if (replica_is_leader(r->api->o.replica)) { /* it is us by now */
         forward_end(fw);
+        r->write_id = fw->id;
+        r->write_since = fw->since;
+        r->write_repeated = fw->unknown;
         api_run(r);
         return;
     }
@@ -170,7 +193,7 @@ static void forward_try(struct forwarding *fw)
             return;
         }
         forward_end(fw);
-        api_reply_errno(r, -EAGAIN, "passing the request to the leader");
+        api_reply_errno(r, fw->unknown ? -ETIMEDOUT : -EAGAIN, "passing the request to the leader");
         return;
     }
     struct http_header headers[FORWARD_HEADERS_MAX];
@@ -181,6 +204,7 @@ static void forward_try(struct forwarding *fw)
         add(headers, &n, "user-agent", http_request_header(r->http, "user-agent"));
     add(headers, &n, "x-remote-user", r->user.name);
     add(headers, &n, "x-remote-uid", r->user.uid);
+    add_id(fw, headers, &n);
     for (size_t i = 0; i < r->user.n_groups; i++)
         add(headers, &n, "x-remote-group", r->user.groups[i]);
     buf_clear(&fw->body);
@@ -221,5 +245,7 @@ void api_forward(struct api_request *r)
     struct forwarding *fw = arena_state(r->arena, struct forwarding);
     *fw = (struct forwarding){.r = r, .timer.cb = on_timer, .body = BUF_INIT(API_ARENA_MAX)};
     fw->deadline = loop_now(r->api->loop) + (uint64_t)FORWARD_WAIT_MS * 1000000;
+    fw->id =
+        slice_str(arena_printf(r->arena, "%lx-%016lx-%lx", r->api->o.id, r->api->instance, ++r->api->next_request));
     forward_try(fw);
 }

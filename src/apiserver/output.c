@@ -69,6 +69,16 @@ struct json *api_output_item(struct api_request *r, struct arena *a, const struc
     return shape_object(r, a, api_item_json(a, item), columns, false);
 }
 
+struct json *api_output_tree(struct api_request *r, struct arena *a, struct json *obj, bool columns)
+{
+    if (r->shape == SHAPE_OBJECT)
+        return obj;
+    if (r->shape == SHAPE_PARTIAL)
+        return print_partial(a, obj);
+    struct json *row = print_row(a, r->res, obj, loop_wall(r->api->loop), row_object(r, a, obj));
+    return table_of(r, a, obj, row, columns);
+}
+
 int api_output_list_item(struct api_request *r, const struct store_item *item, struct chunk *ret)
 {
     struct arena scratch;
@@ -83,6 +93,32 @@ int api_output_list_item(struct api_request *r, const struct store_item *item, s
         return rv ? rv : -ENOMEM;
     *ret = chunk_take(b);
     return 0;
+}
+
+const char *api_list_kind(const struct api_request *r)
+{
+    return r->shape == SHAPE_TABLE     ? "Table"
+           : r->shape == SHAPE_PARTIAL ? "PartialObjectMetadataList"
+                                       : r->res->list_kind;
+}
+
+const char *api_list_version(const struct api_request *r)
+{
+    return r->shape == SHAPE_OBJECT ? r->res->api_version : "meta.k8s.io/v1";
+}
+
+void api_list_none(struct api_request *r)
+{
+    struct arena *a = r->arena;
+    struct json *list = json_new_object(a);
+    bool table = r->shape == SHAPE_TABLE;
+    json_set_str(a, list, "kind", json_new_str(a, api_list_kind(r)));
+    json_set_str(a, list, "apiVersion", json_new_str(a, api_list_version(r)));
+    json_set_str(a, list, "metadata", json_new_object(a));
+    if (table)
+        json_set_str(a, list, "columnDefinitions", print_columns(a, r->res));
+    json_set_str(a, list, table ? "rows" : "items", json_new_array(a));
+    api_reply_json(r, 200, list);
 }
 
 void api_reply_object(struct api_request *r, int code, struct json *obj)

@@ -12,12 +12,19 @@ bool api_output_raw(const struct api_request *r);
  * columnDefinitions, a whole Table), PartialObjectMetadata, or the object in r's version. NULL when it cannot be made.
  */
 struct json *api_output_item(struct api_request *r, struct arena *a, const struct store_item *item, bool columns);
+/* obj, of r's kind and version, in the shape that r wants it: for objects that are not stored (bookmarks). */
+struct json *api_output_tree(struct api_request *r, struct arena *a, struct json *obj, bool columns);
 /* The same as one list item's bytes, through a scratch arena. 0 or negative errno. */
 int api_output_list_item(struct api_request *r, const struct store_item *item, struct chunk *ret);
 /* Answers with one object. */
 void api_reply_item(struct api_request *r, int code, const struct store_item *item);
 /* Answers with one object given as a tree, in the shape asked for. */
 void api_reply_object(struct api_request *r, int code, struct json *obj);
+/* Answers with a list of r's resource that has nothing in it, in the shape asked for. */
+void api_list_none(struct api_request *r);
+/* The kind and apiVersion of lists in r's shape. */
+const char *api_list_kind(const struct api_request *r);
+const char *api_list_version(const struct api_request *r);
 /* Parses an item's JSON. NULL when memory is short. */
 struct json *api_item_json(struct arena *a, const struct store_item *item);
 /* The stored object in r's arena; NULL when there is none (ns: SLICE_NONE for cluster scope) or memory is short. */
