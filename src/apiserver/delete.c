@@ -164,9 +164,10 @@ void api_delete(struct api_request *r)
 
 /* ---- deletecollection: one object after the other; what vanished meanwhile is fine ---- */
 
+/* The answer is the list of what was there. */
 struct collection {
     struct delete_options options;
-    struct slice *keys;
+    struct store_item **items; /* references */
     size_t n, at;
     struct arena scratch, *outer_arena; /* one deletion's memory at a time */
     struct api_responder own;           /* the request's responder, with the single deletes' answers caught */
@@ -181,6 +182,9 @@ static void next_deletion(struct loop_timer *t);
 static struct arena leave(struct api_request *r, struct collection *c)
 {
     struct arena scratch = c->scratch;
+    for (size_t i = 0; i < c->n; i++)
+        item_unref(c->items[i]);
+    c->n = 0;
     loop_timer_stop(r->api->loop, &c->timer);
     r->responder = c->outer;
     r->arena = c->outer_arena;
@@ -225,16 +229,20 @@ static void next_deletion(struct loop_timer *t)
     struct slice ns, name;
     r->on_close = NULL;
     arena_done(&c->scratch);
-    if (r->gone || c->at == c->n) {
+    if (r->gone) {
         leave(r, c);
-        r->replied = false;
-        if (r->gone)
-            r->responder->abort(r);
-        else
-            api_reply_status(r, &(struct status){0});
+        r->responder->abort(r);
         return;
     }
-    struct slice key = c->keys[c->at++];
+    if (c->at == c->n) {
+        size_t n = c->n;
+        c->n = 0; /* the list takes the references */
+        leave(r, c);
+        r->replied = false;
+        api_list_items(r, c->items, n);
+        return;
+    }
+    struct slice key = item_key(c->items[c->at++]);
     if (!slice_cut(key, '/', &ns, &name)) {
         name = key;
         ns = SLICE_NONE;
@@ -242,18 +250,19 @@ static void next_deletion(struct loop_timer *t)
     api_write(r, new_delete(r, &c->options, ns, name));
 }
 
-static int collect_keys(struct api_request *r, const struct api_filter *f, struct collection *c)
+static int collect(struct api_request *r, const struct api_filter *f, struct collection *c)
 {
     struct tree_node *root = store_root(api_table(r->api, r->res));
     struct tree_iter it;
-    c->keys = arena_alloc(r->arena, (tree_count(root) + 1) * sizeof *c->keys);
-    if (!c->keys)
+    size_t max = r->options.limit > 0 ? (size_t)r->options.limit : SIZE_MAX;
+    c->items = arena_alloc(r->arena, (tree_count(root) + 1) * sizeof(struct store_item *));
+    if (!c->items)
         return -ENOMEM;
-    tree_iter_init(&it, root, f->prefix);
-    for (struct store_item *i; (i = tree_iter_next(&it)) && slice_starts(item_key(i), f->prefix);)
+    tree_iter_init(&it, root, api_filter_start(f));
+    for (struct store_item *i; c->n < max && (i = tree_iter_next(&it)) && !api_filter_past(f, i);)
         if (api_filter_match(f, i))
-            c->keys[c->n++] = arena_copy(r->arena, item_key(i));
-    return arena_error(r->arena);
+            c->items[c->n++] = item_ref(i);
+    return 0;
 }
 
 void api_delete_collection(struct api_request *r)
@@ -265,7 +274,7 @@ void api_delete_collection(struct api_request *r)
         api_reply_status(r, &st);
         return;
     }
-    if (collect_keys(r, &filter, c)) {
+    if (collect(r, &filter, c)) {
         api_reply_error(r, 413, "the collection is too large to be deleted at once");
         return;
     }

@@ -26,8 +26,8 @@ struct forwarding {
     uint64_t since; /* a revision from before the request was first sent, 0 = it was not */
     bool unknown;   /* it may have taken effect */
     int code;
-    char content_type[256];
-    char warning[512], retry_after[16];
+    struct http_header headers[API_HEADERS_MAX]; /* the answer's */
+    size_t n_headers;
 };
 
 struct api_forward *api_forward_new(struct api *api)
@@ -83,26 +83,26 @@ static void forward_later(struct forwarding *fw)
     loop_timer_start(fw->r->api->loop, &fw->timer, FORWARD_RETRY_MS);
 }
 
-static void copy_text(char *out, size_t size, struct slice s)
+/* What of an answer's head is the API's; the rest is the connection's. */
+static bool passes(struct slice name)
 {
-    size_t n = s.n < size - 1 ? s.n : size - 1;
-    if (n)
-        memcpy(out, s.p, n);
-    out[n] = '\0';
+    static const char *const names[] = {"content-type", "cache-control", "warning", "retry-after"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (slice_eq_str(name, names[i]))
+            return true;
+    return false;
 }
 
 static void on_head(void *ctx, int code, const struct http_header *headers, size_t n)
 {
     struct forwarding *fw = ctx;
+    struct arena *a = fw->r->arena;
     fw->code = code;
-    for (size_t i = 0; i < n; i++) {
-        if (slice_eq_str(headers[i].name, "content-type"))
-            copy_text(fw->content_type, sizeof fw->content_type, headers[i].value);
-        else if (slice_eq_str(headers[i].name, "warning"))
-            copy_text(fw->warning, sizeof fw->warning, headers[i].value);
-        else if (slice_eq_str(headers[i].name, "retry-after"))
-            copy_text(fw->retry_after, sizeof fw->retry_after, headers[i].value);
-    }
+    fw->n_headers = 0;
+    for (size_t i = 0; i < n && fw->n_headers < API_HEADERS_MAX; i++)
+        if (passes(headers[i].name))
+            fw->headers[fw->n_headers++] =
+                (struct http_header){arena_copy(a, headers[i].name), arena_copy(a, headers[i].value)};
 }
 
 static void on_data(void *ctx, struct slice data)
@@ -114,19 +114,12 @@ static void on_data(void *ctx, struct slice data)
 static void reply_forwarded(struct forwarding *fw)
 {
     struct api_request *r = fw->r;
-    struct http_header headers[3];
-    size_t n = 0;
     struct blob *b = buf_error(&fw->body) ? NULL : blob_copy(buf_slice(&fw->body));
-    headers[n++] = (struct http_header){SLICE("content-type"), slice_str(fw->content_type)};
-    if (fw->warning[0])
-        headers[n++] = (struct http_header){SLICE("warning"), slice_str(fw->warning)};
-    if (fw->retry_after[0])
-        headers[n++] = (struct http_header){SLICE("retry-after"), slice_str(fw->retry_after)};
     int code = b ? fw->code : 503;
     struct chunk body = b ? chunk_take(b) : chunk_static(SLICE(""));
     api_account(r, code);
     forward_end(fw);
-    r->responder->reply(r, code, headers, n, &body, 1);
+    r->responder->reply(r, code, fw->headers, fw->n_headers, &body, 1);
 }
 
 static void on_done(void *ctx, int err, int code, const struct http_header *trailers, size_t n, bool sent)

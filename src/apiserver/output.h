@@ -20,6 +20,8 @@ int api_output_list_item(struct api_request *r, const struct store_item *item, s
 void api_reply_item(struct api_request *r, int code, const struct store_item *item);
 /* Answers with one object given as a tree, in the shape asked for. */
 void api_reply_object(struct api_request *r, int code, struct json *obj);
+/* Answers with a list of these, at the current revision; takes over the references. items lives in r's arena. read.c. */
+void api_list_items(struct api_request *r, struct store_item **items, size_t n);
 /* Answers with a list of r's resource that has nothing in it, in the shape asked for. */
 void api_list_none(struct api_request *r);
 /* The kind and apiVersion of lists in r's shape. */

@@ -349,6 +349,14 @@ static void list_send(struct api_request *r, struct page *p)
     list_more(r);
 }
 
+void api_list_items(struct api_request *r, struct store_item **items, size_t n)
+{
+    struct page *p = arena_state(r->arena, struct page);
+    *p = (struct page){.items = items, .n_items = n, .remaining = -1, .revision = store_revision(r->api->store)};
+    r->state = p;
+    list_send(r, p);
+}
+
 static void reply_expired(struct api_request *r, const struct page *p)
 {
     struct status st;

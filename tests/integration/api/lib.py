@@ -151,9 +151,10 @@ def untoken(text):
 
 
 def namespace(name):
-    """A namespace with its ServiceAccount, made anew for a test."""
+    """A namespace with what controllers put into it, made anew for a test."""
     good(ask('POST', '/api/v1/namespaces', {'metadata': {'name': name}}), 201)
-    eventually(lambda: get(CORE + name + '/serviceaccounts/default').code == 200)
+    for there in ('/serviceaccounts/default', '/configmaps/kube-root-ca.crt'):
+        eventually(lambda: get(CORE + name + there).code == 200)
     return CORE + name
 
 
