@@ -221,8 +221,11 @@ static int commit(struct members_op *op, struct write *w)
     op->waiting = true;
     for (size_t i = 0; i < w->n; i++)
         w->ops[i].attrs = buf_slice(&w->attrs[i]);
-    replica_txn(m->replica, &(struct store_txn){.time_ms = replica_time_ms(m->replica), .ops = w->ops, .n = w->n},
-                &op->txn);
+    replica_txn(
+        m->replica,
+        &(struct store_txn){
+            .time_ms = replica_time_ms(m->replica), .ops = w->ops, .n = w->n, .actor = SLICE("system:pintle:members")},
+        &op->txn);
     for (size_t i = 0; i < w->n; i++)
         buf_done(&w->attrs[i]);
     return -EINPROGRESS;

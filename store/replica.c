@@ -16,6 +16,7 @@ struct replica {
     struct raft_proposal maintenance; /* at most one compaction or expiry in flight */
     bool maintaining;
     struct buf encode;
+    struct ship *ship; /* NULL: no continuous backup */
     bool is_leader;
     uint64_t leader_id;
     unsigned next_job;
@@ -54,6 +55,8 @@ static void apply(void *ctx, uint64_t index, struct slice command, struct raft_p
     struct replica *r = ctx;
     struct store_result result;
     store_apply(r->store, command, &result);
+    if (r->ship && result.err != -EBADMSG)
+        ship_entry(r->ship, index, command);
     if (result.check)
         checked(r, index, result.check);
     if (proposal && proposal->done == txn_done) {
@@ -117,21 +120,33 @@ static void free_pile(struct replica *r)
     }
 }
 
+static void pile_up(struct replica *r, struct frozen *f)
+{
+    f->next = r->pile;
+    r->pile = f;
+    if (!loop_timer_armed(&r->free_timer))
+        loop_timer_start(r->loop, &r->free_timer, 0);
+}
+
+void replica_free_frozen(struct replica *r, struct store_frozen *f)
+{
+    struct frozen *piled = mem_new(struct frozen);
+    *piled = (struct frozen){.replica = r, .state = f};
+    pile_up(r, piled);
+}
+
 /* ctx may be gone: the frozen state knows. */
 static void snapshot_free(void *ctx, void *frozen)
 {
     struct frozen *f = frozen;
-    struct replica *r = f->replica;
     (void)ctx;
-    if (!r) {
-        store_frozen_free(f->state);
-        mem_free(f);
+    if (f->replica) {
+        f->replica->taken = NULL;
+        pile_up(f->replica, f);
         return;
     }
-    r->taken = NULL;
-    f->next = r->pile;
-    r->pile = f;
-    loop_timer_start(r->loop, &r->free_timer, 0);
+    store_frozen_free(f->state);
+    mem_free(f);
 }
 
 static int source_read(void *ctx, void *p, size_t n)
@@ -143,10 +158,11 @@ static int source_read(void *ctx, void *p, size_t n)
 static int restore(void *ctx, uint64_t index, struct raft_source *source)
 {
     struct replica *r = ctx;
-    (void)index;
     int rv = store_restore(r->store, source_read, source);
     if (rv)
         return rv;
+    if (r->ship)
+        ship_jump(r->ship, index);
     store_notify(r->store);
     require_format(r);
     return 0;
@@ -339,10 +355,10 @@ int replica_open(struct loop *l, const struct replica_options *o, struct replica
     struct replica *r = mem_new(struct replica);
     r->loop = l;
     r->options = *o;
-    if (!r->options.window_events)
-        r->options.window_events = REPLICA_WINDOW_EVENTS;
     if (!r->options.window_bytes)
         r->options.window_bytes = REPLICA_WINDOW_BYTES;
+    if (!r->options.window_events) /* as many for each byte as by default */
+        r->options.window_events = r->options.window_bytes / (REPLICA_WINDOW_BYTES / REPLICA_WINDOW_EVENTS);
     if (!r->options.check_ms)
         r->options.check_ms = REPLICA_CHECK_MS;
     if (!r->options.raft.format)
@@ -352,6 +368,8 @@ int replica_open(struct loop *l, const struct replica_options *o, struct replica
     list_init(&r->listeners);
     buf_init(&r->encode, RAFT_COMMAND_MAX);
     r->housekeeping.cb = on_housekeeping;
+    if (o->backup.dir)
+        r->ship = ship_new(l, r, &o->backup);
     int rv = raft_node_open(l, &r->options.raft, &machine, r, &r->raft, why);
     if (rv) {
         replica_free(r);
@@ -364,6 +382,8 @@ int replica_open(struct loop *l, const struct replica_options *o, struct replica
 int replica_start(struct replica *r)
 {
     loop_timer_start(r->loop, &r->housekeeping, REPLICA_HOUSEKEEPING_MS);
+    if (r->ship)
+        ship_start(r->ship);
     return raft_node_start(r->raft);
 }
 
@@ -376,6 +396,7 @@ void replica_free(struct replica *r)
         raft_node_free(r->raft);
     if (r->taken)
         r->taken->replica = NULL; /* its writer has not let go yet */
+    ship_free(r->ship);
     loop_timer_stop(r->loop, &r->free_timer);
     free_pile(r);
     store_free(r->store);

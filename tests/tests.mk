@@ -2,6 +2,8 @@
 UNIT_TESTS =
 UNIT_TESTS += tests/unit/test_base
 UNIT_TESTS += tests/unit/test_store
+UNIT_TESTS += tests/unit/test_history
+UNIT_TESTS += tests/unit/test_diff
 UNIT_TESTS += tests/unit/test_state_sim
 UNIT_TESTS += tests/unit/test_backup
 UNIT_TESTS += tests/unit/test_loop_uv
@@ -22,6 +24,7 @@ UNIT_TESTS += tests/unit/test_raft_sim
 UNIT_TESTS += tests/unit/test_members
 UNIT_TESTS += tests/unit/test_raft_members
 UNIT_TESTS += tests/unit/test_raft_uv
+UNIT_TESTS += tests/unit/test_sealer
 UNIT_TESTS += tests/unit/test_raft_witness
 UNIT_TESTS += tests/unit/test_raft_flips
 UNIT_TESTS += tests/unit/test_raft_disk
@@ -129,13 +132,14 @@ tests_unit_test_jepsen_checkers_LDADD = libjepsen.a $(LDADD)
 
 check_PROGRAMS += tests/sim/test_jepsen
 TESTS += tests/sim/test_jepsen
-JEPSEN_SIM = tests/sim/jepsen_run.c tests/sim/jepsen_run.h tests/sim/hands_sim.c tests/sim/hands_sim.h \
+JEPSEN_SIM = tests/sim/direct.c tests/sim/direct.h tests/sim/jepsen_run.c tests/sim/jepsen_run.h tests/sim/hands_sim.c tests/sim/hands_sim.h \
 	tests/sim/cluster.c tests/sim/cluster.h tests/sim/fake_node.c tests/sim/fake_node.h
 tests_sim_test_jepsen_SOURCES = tests/sim/test_jepsen.c $(JEPSEN_SIM)
 tests_sim_test_jepsen_LDADD = libjepsen.a $(LDADD)
 
 # Builds that are broken on purpose, by the linker and not in the code: each must be caught.
-JEPSEN_BROKEN = tests/sim/test_broken_stale tests/sim/test_broken_sync
+JEPSEN_BROKEN = tests/sim/test_broken_stale tests/sim/test_broken_sync tests/sim/test_broken_g2 \
+	tests/sim/test_broken_compare
 check_PROGRAMS += $(JEPSEN_BROKEN)
 TESTS += $(JEPSEN_BROKEN)
 tests_sim_test_broken_stale_SOURCES = tests/sim/test_broken.c tests/sim/broken.h tests/sim/broken_stale.c $(JEPSEN_SIM)
@@ -144,8 +148,20 @@ tests_sim_test_broken_stale_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=raft_node_read
 tests_sim_test_broken_sync_SOURCES = tests/sim/test_broken.c tests/sim/broken.h tests/sim/broken_sync.c $(JEPSEN_SIM)
 tests_sim_test_broken_sync_LDADD = libjepsen.a $(LDADD)
 tests_sim_test_broken_sync_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=file_sync
+noinst_PROGRAMS += tests/tools/snapshot_edit
+tests_tools_snapshot_edit_SOURCES = tests/tools/snapshot_edit.c
+tests_tools_snapshot_edit_LDADD = $(PINTLE_LIBS)
+tests_sim_test_broken_g2_SOURCES = tests/sim/test_broken.c tests/sim/broken.h tests/sim/broken_g2.c $(JEPSEN_SIM)
+tests_sim_test_broken_g2_LDADD = libjepsen.a $(LDADD)
+tests_sim_test_broken_g2_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=raft_step
+tests_sim_test_broken_compare_SOURCES = tests/sim/test_broken.c tests/sim/broken.h tests/sim/broken_compare.c $(JEPSEN_SIM)
+tests_sim_test_broken_compare_LDADD = libjepsen.a $(LDADD)
+tests_sim_test_broken_compare_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=replica_txn
 
 check_PROGRAMS += tests/sim/test_backup
 TESTS += tests/sim/test_backup
 tests_sim_test_backup_SOURCES = tests/sim/test_backup.c tests/sim/cluster.c tests/sim/cluster.h \
 	tests/sim/fake_node.c tests/sim/fake_node.h
+noinst_PROGRAMS += tests/bench/bench_store
+tests_bench_bench_store_SOURCES = tests/bench/bench_store.c
+tests_bench_bench_store_LDADD = $(PINTLE_LIBS)

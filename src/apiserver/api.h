@@ -26,6 +26,7 @@ enum { API_INFLIGHT_MAX = 4000, API_MEMBERS_MAX = RAFT_MEMBERS_MAX };
 struct api;
 struct api_request;
 struct authn;
+struct sealer;
 
 struct api_member {
     uint64_t id;
@@ -45,7 +46,10 @@ struct api_options {
     const char *service_account_issuer; /* NULL = https://kubernetes.default.svc.cluster.local */
     struct sa_signer *signer;           /* signs ServiceAccount tokens; NULL = tokens cannot be made */
     struct slice ca_pem;                /* published as kube-root-ca.crt */
-    bool authorize;                     /* false: everything is allowed (simulation only) */
+    struct sealer *sealer;              /* encrypts what sealed names; NULL = nothing is encrypted */
+    const char *const *sealed;          /* resources, PLURAL or PLURAL.GROUP, e.g. "secrets" */
+    size_t n_sealed;
+    bool authorize; /* false: everything is allowed (simulation only) */
 };
 
 /* Borrows what the options point to. */

@@ -30,9 +30,10 @@ struct api {
     struct api_options o;
     struct store *store;
     struct api_listener *listeners;
-    struct list streams;  /* api_request.link: watches and streamed lists */
-    struct list requests; /* api_request.at_work */
-    struct list answered; /* api_local.link: in-process requests whose done is to run in the next turn */
+    struct list streams;   /* api_request.link: watches and streamed lists */
+    struct list snapshots; /* snapshot_stream.link */
+    struct list requests;  /* api_request.at_work */
+    struct list answered;  /* api_local.link: in-process requests whose done is to run in the next turn */
     struct loop_timer deliver;
     struct replica_listener role;
     struct api_authz *authz;
@@ -74,12 +75,18 @@ void api_wait_revision(struct api_request *r, uint64_t revision, void (*next)(st
 /* Answers err (negative errno) of a barrier, a transaction or a forward. */
 void api_reply_errno(struct api_request *r, int err, const char *what);
 
+/* ---- snapshot.c ---- */
+/* The api is about to be freed; snapshots that threads still work on go on their own. */
+void api_snapshots_forget(struct api *api);
+
 /* ---- quorum.c ---- */
 void api_note_leader(struct api *api, uint64_t leader_id);
 /* No leader has been known for longer than an election takes. */
 bool api_no_quorum(const struct api *api);
 /* When the local state was last known to be the newest, for people: "at …" or "not since …". */
 const char *api_confirmed_text(const struct api *api, char out[API_CONFIRMED_MAX]);
+/* Whether the state here may not be shown to anybody at present (replica_fenced); then r was answered with 503. */
+bool api_fenced(struct api_request *r);
 /* api_barrier for reads: without a quorum, next runs too, with 0 and a Warning in the answer, unless r insists. */
 void api_when_confirmed(struct api_request *r, void (*next)(struct api_request *r, int err));
 /* For reads that ask nobody: the Warning when there is no quorum. */

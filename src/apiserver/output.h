@@ -27,8 +27,8 @@ void api_list_none(struct api_request *r);
 /* The kind and apiVersion of lists in r's shape. */
 const char *api_list_kind(const struct api_request *r);
 const char *api_list_version(const struct api_request *r);
-/* Parses an item's JSON. NULL when memory is short. */
-struct json *api_item_json(struct arena *a, const struct store_item *item);
+/* Parses an item's JSON. NULL when memory is short, or it is sealed and cannot be opened (seal.h). */
+struct json *api_item_json(const struct api *api, struct arena *a, const struct store_item *item);
 /* The stored object in r's arena; NULL when there is none (ns: SLICE_NONE for cluster scope) or memory is short. */
 struct json *api_object(struct api_request *r, const struct resource *res, struct slice ns, struct slice name);
 

@@ -5,12 +5,14 @@
 #include "apiserver/internal.h"
 #include "apiserver/options.h"
 #include "apiserver/output.h"
+#include "apiserver/past.h"
+#include "apiserver/seal.h"
 #include "base/text.h"
 #include "object/print.h"
 
 /* ---- which revision ---- */
 
-enum { WAIT_POLL_MS = 5, WAIT_MAX_MS = 3000 };
+enum { WAIT_POLL_MS = 5, WAIT_MAX_MS = 3000, LIST_REWIND = 300 /* events undone in one turn */ };
 
 /* A read that must not be older than a revision waits for the local state to reach it. */
 struct fresh_wait {
@@ -40,6 +42,8 @@ static void on_wait(struct loop_timer *t)
     r->on_close = NULL;
     if (r->gone) {
         r->responder->abort(r);
+    } else if (api_fenced(r)) {
+        return;
     } else if (store_revision(r->api->store) >= w->revision) {
         r->next(r, 0);
     } else if (loop_now(r->api->loop) >= w->deadline) {
@@ -87,15 +91,9 @@ static void when_fresh(struct api_request *r, void (*next)(struct api_request *r
 
 /* ---- GET ---- */
 
-static void get_now(struct api_request *r, int err)
+static void reply_got(struct api_request *r, const struct store_item *item)
 {
     struct status st;
-    if (err) {
-        api_reply_errno(r, err, "reading");
-        return;
-    }
-    struct store_item *item =
-        store_get(api_table(r->api, r->res), api_key(r, r->res->namespaced ? r->ns : SLICE_NONE, r->name));
     if (item) {
         api_reply_item(r, 200, item);
         return;
@@ -104,16 +102,51 @@ static void get_now(struct api_request *r, int err)
     api_reply_status(r, &st);
 }
 
+static struct slice key_of(struct api_request *r)
+{
+    return api_key(r, r->res->namespaced ? r->ns : SLICE_NONE, r->name);
+}
+
+static void get_now(struct api_request *r, int err)
+{
+    if (err)
+        api_reply_errno(r, err, "reading");
+    else
+        reply_got(r, store_get(api_table(r->api, r->res), key_of(r)));
+}
+
+static void get_past(struct api_request *r, int err)
+{
+    struct status st;
+    uint64_t revision;
+    struct store_item *item = NULL;
+    if (err) {
+        api_reply_errno(r, err, "reading");
+    } else if (api_past_revision(r, &revision, &st)) {
+        api_reply_status(r, &st);
+    } else {
+        store_get_at(r->api->store, api_table(r->api, r->res), key_of(r), revision, &item);
+        reply_got(r, item);
+    }
+}
+
 void api_get(struct api_request *r)
 {
-    when_fresh(r, get_now);
+    if (r->options.as_of.n)
+        api_when_confirmed(r, get_past);
+    else
+        when_fresh(r, get_now);
 }
 
 /* ---- LIST ---- */
 
 struct page {
     struct api_filter filter;
-    struct tree_node *root; /* held while the answer is produced */
+    struct tree_node *root;    /* held while the answer is produced */
+    struct store_frozen *past; /* of an exact revision: the root is this one's */
+    struct replica *replica;   /* frees it */
+    struct loop_timer rewind;
+    struct api_request *r;
     struct tree_iter iter;
     struct slice start;        /* continue: keys after this one */
     uint64_t revision;         /* of the answer */
@@ -175,7 +208,11 @@ static void page_done(struct page *p)
     for (size_t i = 0; i < p->n_items; i++)
         item_unref(p->items[i]);
     p->n_items = 0;
-    tree_unref(p->root);
+    if (p->past)
+        replica_free_frozen(p->replica, p->past);
+    else
+        tree_unref(p->root);
+    p->past = NULL;
     p->root = NULL;
 }
 
@@ -253,8 +290,12 @@ static int add_item(struct api_request *r, struct page *p, struct store_item *it
         out[(*n)++] = chunk_static(SLICE(","));
     p->first = false;
     if (api_output_raw(r)) {
+        struct api_plain plain;
+        int err = api_open(r->api, item, &plain);
+        if (err)
+            return err;
         out[(*n)++] = chunk_static(SLICE("{"));
-        out[(*n)++] = chunk_part(item->value, item->type_len, item->value->n - item->type_len);
+        out[(*n)++] = (struct chunk){plain.value, plain.value->bytes + plain.type_len, plain.value->n - plain.type_len};
         return 0;
     }
     struct chunk made;
@@ -378,32 +419,108 @@ static void reply_expired(struct api_request *r, const struct page *p)
     api_reply_json(r, 410, v);
 }
 
-static void list_now(struct api_request *r, int err)
+/* An answer that has begun cannot become an error, so the first item that is sealed with each key is opened before. */
+static struct store_item *find_locked(struct api_request *r, struct page *p)
+{
+    struct page look = *p;
+    struct slice known = SLICE_NONE;
+    for (struct store_item *item; (item = next_item(&look));) {
+        struct slice key = api_is_sealed(item) ? api_seal_key(item) : SLICE_NONE;
+        if (!key.n || slice_eq(key, known))
+            continue;
+        struct api_plain plain;
+        if (api_open(r->api, item, &plain))
+            return item;
+        blob_unref(plain.value);
+        known = key;
+    }
+    return NULL;
+}
+
+/* The root is there. */
+static void list_root(struct api_request *r)
 {
     struct page *p = r->state;
-    struct store_table *t = api_table(r->api, r->res);
-    if (err) {
-        api_reply_errno(r, err, "reading");
-        return;
-    }
-    if (!p->exact)
-        p->revision = store_revision(r->api->store);
-    int rv = store_root_at(r->api->store, t, p->revision, &p->root);
-    if (rv == -ESTALE) {
-        reply_expired(r, p);
-        return;
-    }
-    if (rv) {
-        api_reply_errno(r, -EAGAIN, "reading");
-        return;
-    }
     tree_iter_init(&p->iter, p->root, p->start.n ? p->start : api_filter_start(&p->filter));
     if (r->options.limit > 0 && collect(r, p)) {
         page_done(p);
         api_reply_error(r, 503, "memory is short, try again later");
         return;
     }
-    list_send(r, p);
+    struct store_item *locked = api_may_be_sealed(r->api, r->res) ? find_locked(r, p) : NULL;
+    if (locked && api_locked(r, locked))
+        page_done(p);
+    else
+        list_send(r, p);
+}
+
+static void rewind_close(struct api_request *r)
+{
+    struct page *p = r->state;
+    loop_timer_stop(r->api->loop, &p->rewind);
+    page_done(p);
+    r->responder->abort(r);
+}
+
+/* What is long past takes many turns, so that others are served in between. */
+static void rewind_some(struct loop_timer *timer)
+{
+    struct page *p = container_of(timer, struct page, rewind);
+    struct api_request *r = p->r;
+    r->on_close = NULL;
+    if (r->gone || api_fenced(r)) {
+        page_done(p);
+        if (r->gone)
+            r->responder->abort(r);
+    } else if (store_past_some(p->past, LIST_REWIND)) {
+        p->root = store_past_root(p->past);
+        list_root(r);
+    } else {
+        r->on_close = rewind_close;
+        loop_timer_start(r->api->loop, timer, 0);
+    }
+}
+
+static void list_exact(struct api_request *r, struct page *p)
+{
+    int rv = store_past_begin(r->api->store, api_table(r->api, r->res), p->revision, &p->past);
+    if (rv == -ESTALE) {
+        reply_expired(r, p);
+    } else if (rv) {
+        api_reply_errno(r, -EAGAIN, "reading");
+    } else {
+        p->r = r;
+        p->replica = r->api->o.replica;
+        p->rewind.cb = rewind_some;
+        rewind_some(&p->rewind);
+    }
+}
+
+static void list_now(struct api_request *r, int err)
+{
+    struct page *p = r->state;
+    if (err) {
+        api_reply_errno(r, err, "reading");
+    } else if (p->exact) {
+        list_exact(r, p);
+    } else {
+        p->revision = store_revision(r->api->store);
+        p->root = tree_ref(store_root(api_table(r->api, r->res)));
+        list_root(r);
+    }
+}
+
+/* A page of the past; the pages behind it have its revision in their continue token. */
+static void list_past(struct api_request *r, int err)
+{
+    struct page *p = r->state;
+    struct status st;
+    if (!err && !p->exact && api_past_revision(r, &p->revision, &st)) {
+        api_reply_status(r, &st);
+        return;
+    }
+    p->exact = true;
+    list_now(r, err);
 }
 
 /* A list is of one revision when it goes on with one (continue), when it asks for it (Exact), and when it begins to page
@@ -432,6 +549,8 @@ void api_list(struct api_request *r)
         rv = choose_revision(r, p, &st);
     if (rv) {
         api_reply_status(r, &st);
+    } else if (r->options.as_of.n) {
+        api_when_confirmed(r, list_past);
     } else if (p->exact) {
         api_wait_revision(r, p->revision, list_now);
     } else {

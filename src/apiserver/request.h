@@ -48,7 +48,7 @@ enum api_validation { VALIDATION_WARN, VALIDATION_STRICT, VALIDATION_IGNORE };
 /* The query string, decoded. */
 struct api_query {
     struct slice label_selector, field_selector, resource_version, resource_version_match, continue_token;
-    struct slice field_manager, propagation, include_object;
+    struct slice field_manager, propagation, include_object, as_of;
     struct slice bad_dry_run, bad_validation;      /* values that there are not; p NULL = none */
     int64_t limit, timeout_seconds, grace_seconds; /* -1 = not given */
     bool watch, bookmarks, send_initial_events, send_initial_set, dry_run, force, force_set, orphan_set, orphan;

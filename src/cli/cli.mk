@@ -2,12 +2,15 @@ bin_PROGRAMS += pintle
 pintle_SOURCES = \
   src/main.c \
   src/cli/agent.c \
+  src/cli/archive.c src/cli/archive.h \
   src/cli/balance.c \
   src/cli/cert.c \
   src/cli/commands.h \
   src/cli/fresh.c src/cli/fresh.h \
+  src/cli/history.c \
   src/cli/options.c src/cli/options.h \
   src/cli/recover.c \
+  src/cli/reseal.c \
   src/cli/remote.c src/cli/remote.h \
   src/cli/server.c \
   src/cli/snapshot.c \

@@ -9,6 +9,7 @@
 #include "apiserver/api.h"
 #include "auth/authn.h"
 #include "auth/sa_token.h"
+#include "auth/sealer.h"
 #include "base/mem.h"
 #include "cli/commands.h"
 #include "client/local.h"
@@ -21,9 +22,16 @@ enum { DRAIN_GRACE_MS = 1000, TRANSFER_MS = 2000, FILES_WANTED = 65536 };
 struct server_options {
     int64_t id;
     const char *data_dir, *cert_dir, *listen, *peer_listen, *token_file, *service_cidr, *issuer, *log_level;
-    struct option_list members;
+    const char *encryption_key_file;
+    struct option_list members, encryption_resources;
+    const char *backup_dir;
+    int64_t backup_lag, backup_keep;
     int64_t election_ms, heartbeat_ms, snapshot_every;
+    int64_t history_bytes, history_age;
 };
+
+enum { HISTORY_AGE_MIN = 60 };
+static const int64_t HISTORY_BYTES_MIN = 16 << 20, HISTORY_BYTES_MAX = (int64_t)16 << 30;
 
 #define ROW(name, kind, member, value, help)                                                                           \
     {                                                                                                                  \
@@ -40,9 +48,20 @@ static const struct option_row rows[] = {
     ROW("token-file", OPTION_TEXT, token_file, "FILE", "static tokens: token,user,uid,\"group1,group2\" a line"),
     ROW("service-cidr", OPTION_TEXT, service_cidr, "CIDR", "addresses of Services (10.96.0.0/16)"),
     ROW("service-account-issuer", OPTION_TEXT, issuer, "URL", "issuer of ServiceAccount tokens"),
+    ROW("encryption-key-file", OPTION_TEXT, encryption_key_file, "FILE",
+        "keys that encrypt Secrets at rest: NAME:BASE64 a line, the first one encrypts, all decrypt"),
+    ROW("encryption-resource", OPTION_LIST, encryption_resources, "RESOURCE",
+        "what is encrypted, PLURAL or PLURAL.GROUP, once for each (secrets)"),
     ROW("election-ms", OPTION_NUMBER, election_ms, "MS", "election timeout (250)"),
     ROW("heartbeat-ms", OPTION_NUMBER, heartbeat_ms, "MS", "heartbeat interval (25)"),
     ROW("snapshot-every", OPTION_NUMBER, snapshot_every, "N", "log entries between snapshots (100000)"),
+    ROW("history-window-bytes", OPTION_NUMBER, history_bytes, "BYTES",
+        "changes kept for watches, pintle history and pintleAsOf, 16 MiB to 16 GiB (256 MiB)"),
+    ROW("history-window-age", OPTION_NUMBER, history_age, "SECONDS",
+        "changes older than that are dropped too, 60 or more (0: kept while there is room)"),
+    ROW("backup-dir", OPTION_TEXT, backup_dir, "DIR", "ship all changes to DIR/ID, a mounted network disk for example"),
+    ROW("backup-lag", OPTION_NUMBER, backup_lag, "SECONDS", "at most so late (10)"),
+    ROW("backup-keep", OPTION_NUMBER, backup_keep, "N", "whole states kept there, with all that follows (7)"),
     ROW("log-level", OPTION_TEXT, log_level, "LEVEL", "debug, info, warn or error (info)"),
     {0},
 };
@@ -55,6 +74,7 @@ struct server {
     struct api *api;
     struct tls_context *tls, *client_tls, *peer_tls;
     struct sa_signer *signer;
+    struct sealer *sealer;
     struct authn *authn;
     struct client *controller_client, *scheduler_client;
     struct controllers *controllers;
@@ -103,6 +123,21 @@ static int check_options(struct server *s)
         found |= s->members[i].id == (uint64_t)s->o.id;
     if (!found) {
         fprintf(stderr, "pintle server: --id %ld must be one of the --member ids\n", s->o.id);
+        return 2;
+    }
+    return 0;
+}
+
+static int check_history(const struct server_options *o)
+{
+    if (o->history_bytes && (o->history_bytes < HISTORY_BYTES_MIN || o->history_bytes > HISTORY_BYTES_MAX)) {
+        fprintf(stderr, "pintle server: --history-window-bytes %ld: want %ld to %ld\n", o->history_bytes,
+                (long)HISTORY_BYTES_MIN, (long)HISTORY_BYTES_MAX);
+        return 2;
+    }
+    if (o->history_age && o->history_age < HISTORY_AGE_MIN) {
+        fprintf(stderr, "pintle server: --history-window-age %ld: want %d or more seconds, or 0\n", o->history_age,
+                HISTORY_AGE_MIN);
         return 2;
     }
     return 0;
@@ -168,6 +203,28 @@ static int load_security(struct server *s, char why[256])
         rv = sa_signer_new(in_dir(sa_key, dir, "sa.key"), NULL, &s->signer, why);
     if (!rv && (rv = load_file(s->loop, ca, &s->ca_pem)))
         snprintf(why, 256, "%s: %s", ca, strerror(-rv));
+    return rv;
+}
+
+static int load_sealer(struct server *s, char why[256])
+{
+    const char *path = s->o.encryption_key_file;
+    struct buf text = BUF_INIT(SEALER_FILE_MAX);
+    char wrong[256] = "";
+    if (!s->o.encryption_resources.n)
+        s->o.encryption_resources = (struct option_list){{"secrets"}, 1};
+    if (!path)
+        return 0;
+    int rv = load_file(s->loop, path, &text);
+    if (rv)
+        snprintf(wrong, sizeof wrong, "%s", strerror(-rv));
+    else
+        rv = sealer_parse(buf_slice(&text), &s->sealer, wrong);
+    if (rv)
+        snprintf(why, 256, "%.100s: %.150s", path, wrong);
+    if (text.p)
+        explicit_bzero(text.p, text.n);
+    buf_done(&text);
     return rv;
 }
 
@@ -245,6 +302,13 @@ static int open_replica(struct server *s, char why[256])
                                          .heartbeat_ms = (uint32_t)s->o.heartbeat_ms,
                                          .snapshot_every = (uint64_t)s->o.snapshot_every,
                                          .metrics = &s->metrics},
+                                .window_bytes = (size_t)s->o.history_bytes,
+                                .window_age_ms = (uint64_t)s->o.history_age * 1000,
+                                .backup = {.dir = s->o.backup_dir,
+                                           .id = (uint64_t)s->o.id,
+                                           .lag_ms = (uint64_t)s->o.backup_lag * 1000,
+                                           .keep = (unsigned)s->o.backup_keep,
+                                           .metrics = &s->metrics},
                                 .failed = on_failed,
                                 .ctx = s};
     return replica_open(s->loop, &o, &s->replica, why);
@@ -254,6 +318,8 @@ static int assemble(struct server *s, char why[256])
 {
     const char *issuer = s->o.issuer ? s->o.issuer : "https://kubernetes.default.svc.cluster.local";
     int rv = load_security(s, why);
+    if (!rv)
+        rv = load_sealer(s, why);
     if (!rv)
         rv = open_replica(s, why);
     if (!rv)
@@ -274,6 +340,9 @@ static int assemble(struct server *s, char why[256])
                                                     .service_cidr = s->o.service_cidr,
                                                     .service_account_issuer = issuer,
                                                     .signer = s->signer,
+                                                    .sealer = s->sealer,
+                                                    .sealed = s->o.encryption_resources.at,
+                                                    .n_sealed = s->o.encryption_resources.n,
                                                     .ca_pem = buf_slice(&s->ca_pem),
                                                     .authorize = true});
     authn_set_bound(s->authn, bound_exists, s->api);
@@ -300,6 +369,7 @@ static void disassemble(struct server *s)
     replica_free(s->replica);
     authn_free(s->authn);
     sa_signer_free(s->signer);
+    sealer_free(s->sealer);
     tls_context_free(s->tls);
     tls_context_free(s->client_tls);
     tls_context_free(s->peer_tls);
@@ -329,6 +399,8 @@ static int run(int argc, char **argv, const struct command *c)
     int rv = options_parse(c, argc, argv, &s->o, "/etc/pintle/server.yaml", NULL, NULL);
     if (!rv)
         rv = check_options(s);
+    if (!rv)
+        rv = check_history(&s->o);
     if (rv)
         return rv == 1 ? 0 : rv;
     signal(SIGPIPE, SIG_IGN);
