@@ -225,6 +225,12 @@ static bool fits_header(struct slice s)
     return s.n && s.p[0] != ' ' && s.p[s.n - 1] != ' ';
 }
 
+static struct slice new_id(struct api_request *r)
+{
+    struct api *api = r->api;
+    return slice_str(arena_printf(r->arena, "%lx-%016lx-%lx", api->o.id, api->instance, ++api->next_request));
+}
+
 void api_forward(struct api_request *r)
 {
     if (!fits_header(r->user.name)) {
@@ -238,7 +244,12 @@ void api_forward(struct api_request *r)
     struct forwarding *fw = arena_state(r->arena, struct forwarding);
     *fw = (struct forwarding){.r = r, .timer.cb = on_timer, .body = BUF_INIT(API_ARENA_MAX)};
     fw->deadline = loop_now(r->api->loop) + (uint64_t)FORWARD_WAIT_MS * 1000000;
-    fw->id =
-        slice_str(arena_printf(r->arena, "%lx-%016lx-%lx", r->api->o.id, r->api->instance, ++r->api->next_request));
+    if (r->write_id.n) { /* we led for a while */
+        fw->id = r->write_id;
+        fw->since = r->write_since;
+        fw->unknown = r->write_repeated;
+    } else {
+        fw->id = new_id(r);
+    }
     forward_try(fw);
 }
