@@ -9,6 +9,7 @@ libpintle_a_SOURCES += \
   src/apiserver/encode.c \
   src/apiserver/filter.c src/apiserver/filter.h \
   src/apiserver/forward.c \
+  src/apiserver/evict.c \
   src/apiserver/history.c \
   src/apiserver/internal.h \
   src/apiserver/negotiate.c \
@@ -20,6 +21,7 @@ libpintle_a_SOURCES += \
   src/apiserver/output.c src/apiserver/output.h \
   src/apiserver/past.c src/apiserver/past.h \
   src/apiserver/pipeline.c \
+  src/apiserver/podsub.c src/apiserver/podsub.h \
   src/apiserver/podsub.c \
   src/apiserver/quorum.c \
   src/apiserver/read.c \
@@ -31,7 +33,9 @@ libpintle_a_SOURCES += \
   src/apiserver/seal.c src/apiserver/seal.h \
   src/apiserver/snapshot.c \
   src/apiserver/special.c src/apiserver/special.h \
-  src/apiserver/strategy.c \
+  src/apiserver/strategy.c src/apiserver/strategy.h \
+  src/apiserver/strategy_service.c \
+  src/apiserver/strategy_sub.c \
   src/apiserver/token.c \
   src/apiserver/watch.c \
   src/apiserver/write.c src/apiserver/write.h

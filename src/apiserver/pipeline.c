@@ -521,13 +521,18 @@ static void end_streams(struct api *api)
     }
 }
 
+/* Watches, lists and backups that are being sent: what is left of them is as wrong as what was sent. Streams to nodes and
+ * writes on their way to the leader are not of this state. */
 static void expire_streams(struct api *api)
 {
-    list_each (node, &api->streams) {
-        struct api_request *r = container_of(node, struct api_request, link);
-        if (r->verb == API_WATCH)
+    list_each (node, &api->requests) {
+        struct api_request *r = container_of(node, struct api_request, at_work);
+        bool resource = r->route == ROUTE_RESOURCE && !r->sub;
+        if (!r->on_gone)
+            continue;
+        if (resource && r->verb == API_WATCH)
             api_watch_expire(r);
-        else if (r->on_gone)
+        else if ((resource && r->verb == API_LIST) || r->route == ROUTE_FIXED)
             r->on_gone(r);
     }
 }
