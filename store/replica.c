@@ -45,7 +45,9 @@ static void txn_done(struct raft_proposal *p, int err);
 
 static void checked(struct replica *r, uint64_t index, const struct store_check *c)
 {
-    memcpy(r->check_table, c->table.p, r->check_table_n = c->table.n);
+    r->check_table_n = c->table.n;
+    if (c->table.n)
+        memcpy(r->check_table, c->table.p, c->table.n);
     memcpy(r->check_key, c->key, r->check_key_n = c->key_n);
     raft_node_digest(r->raft, index, c->digest, c->damaged);
 }

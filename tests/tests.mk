@@ -47,6 +47,7 @@ UNIT_TESTS += tests/unit/test_agent_probes
 UNIT_TESTS += tests/unit/test_agent_volumes
 
 UNIT_TESTS += tests/unit/test_proxy_rules
+UNIT_TESTS += tests/unit/test_encodings
 
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
