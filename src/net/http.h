@@ -110,6 +110,8 @@ struct http_client_options {
     const char *tls_name;    /* name or IP expected in the server's certificate; NULL = from addr */
     bool h2;                 /* plain connections: speak HTTP/2 with prior knowledge (gRPC); TLS: by ALPN */
     unsigned connect_ms;     /* 0 = 5,000 */
+    unsigned quiet_ms;       /* HTTP/2, with calls open: a peer that was silent for so long is probed, and given up when
+                              * it stays silent for as long again; 0 = 30,000 and then 15,000 */
 };
 
 struct http_call_options {
