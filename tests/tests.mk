@@ -46,6 +46,7 @@ UNIT_TESTS += tests/unit/test_agent_probes
 UNIT_TESTS += tests/unit/test_agent_volumes
 
 UNIT_TESTS += tests/unit/test_proxy_rules
+UNIT_TESTS += tests/unit/test_encodings
 
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
@@ -81,15 +82,21 @@ tests_sim_test_cluster_SOURCES = tests/sim/test_cluster.c tests/sim/cluster.c te
 # libFuzzer programs, run by scripts/fuzz: one a parser that strangers reach.
 EXTRA_DIST += tests/fuzz/corpus
 if FUZZ
-noinst_PROGRAMS += tests/fuzz/fuzz_store tests/fuzz/fuzz_raft tests/fuzz/fuzz_protobuf tests/fuzz/fuzz_object \
+noinst_PROGRAMS += tests/fuzz/fuzz_store tests/fuzz/fuzz_log tests/fuzz/fuzz_messages tests/fuzz/fuzz_snapshot tests/fuzz/fuzz_protobuf tests/fuzz/fuzz_object \
 	tests/fuzz/fuzz_yaml tests/fuzz/fuzz_patch tests/fuzz/fuzz_selector tests/fuzz/fuzz_quantity \
 	tests/fuzz/fuzz_time tests/fuzz/fuzz_jwt tests/fuzz/fuzz_rbac tests/fuzz/fuzz_backup
 tests_fuzz_fuzz_store_SOURCES = tests/fuzz/fuzz_store.c tests/fuzz/fuzz.h
 tests_fuzz_fuzz_store_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_store_LDADD = $(PINTLE_LIBS)
-tests_fuzz_fuzz_raft_SOURCES = tests/fuzz/fuzz_raft.c tests/fuzz/fuzz.h
-tests_fuzz_fuzz_raft_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
-tests_fuzz_fuzz_raft_LDADD = $(PINTLE_LIBS)
+tests_fuzz_fuzz_log_SOURCES = tests/fuzz/fuzz_log.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_log_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_log_LDADD = $(PINTLE_LIBS)
+tests_fuzz_fuzz_messages_SOURCES = tests/fuzz/fuzz_messages.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_messages_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_messages_LDADD = $(PINTLE_LIBS)
+tests_fuzz_fuzz_snapshot_SOURCES = tests/fuzz/fuzz_snapshot.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_snapshot_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_snapshot_LDADD = $(PINTLE_LIBS)
 tests_fuzz_fuzz_protobuf_SOURCES = tests/fuzz/fuzz_protobuf.c tests/fuzz/fuzz.h
 tests_fuzz_fuzz_protobuf_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_protobuf_LDADD = $(PINTLE_LIBS)

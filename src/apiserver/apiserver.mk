@@ -1,12 +1,15 @@
 libpintle_a_SOURCES += \
   src/apiserver/api.h \
   src/apiserver/authz.c \
+  src/apiserver/body.c src/apiserver/body.h \
   src/apiserver/bootstrap.c \
   src/apiserver/delete.c \
+  src/apiserver/derived.c src/apiserver/derived.h \
   src/apiserver/discovery.c \
   src/apiserver/encode.c \
   src/apiserver/filter.c src/apiserver/filter.h \
   src/apiserver/forward.c \
+  src/apiserver/evict.c \
   src/apiserver/history.c \
   src/apiserver/internal.h \
   src/apiserver/negotiate.c \
@@ -17,6 +20,7 @@ libpintle_a_SOURCES += \
   src/apiserver/output.c src/apiserver/output.h \
   src/apiserver/past.c src/apiserver/past.h \
   src/apiserver/pipeline.c \
+  src/apiserver/podsub.c src/apiserver/podsub.h \
   src/apiserver/podsub.c \
   src/apiserver/quorum.c \
   src/apiserver/read.c \
@@ -28,7 +32,9 @@ libpintle_a_SOURCES += \
   src/apiserver/seal.c src/apiserver/seal.h \
   src/apiserver/snapshot.c \
   src/apiserver/special.c src/apiserver/special.h \
-  src/apiserver/strategy.c \
+  src/apiserver/strategy.c src/apiserver/strategy.h \
+  src/apiserver/strategy_service.c \
+  src/apiserver/strategy_sub.c \
   src/apiserver/token.c \
   src/apiserver/watch.c \
   src/apiserver/write.c src/apiserver/write.h

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "apiserver/derived.h"
 #include "apiserver/internal.h"
 #include "apiserver/nonresource.h"
 #include "apiserver/output.h"
@@ -321,6 +322,7 @@ static void on_http_request(void *ctx, struct http_exchange *x)
                               .content_type = http_request_header(x, "content-type"),
                               .accept = http_request_header(x, "accept")};
     enter(api, r);
+    api_negotiate_errors(r);
     http_set_ctx(x, r, on_client_gone);
     http_on_drain(x, on_client_drained);
     struct status st = {0};
@@ -507,13 +509,18 @@ static void end_streams(struct api *api)
     }
 }
 
+/* Watches, lists and backups that are being sent: what is left of them is as wrong as what was sent. Streams to nodes and
+ * writes on their way to the leader are not of this state. */
 static void expire_streams(struct api *api)
 {
-    list_each (node, &api->streams) {
-        struct api_request *r = container_of(node, struct api_request, link);
-        if (r->verb == API_WATCH)
+    list_each (node, &api->requests) {
+        struct api_request *r = container_of(node, struct api_request, at_work);
+        bool resource = r->route == ROUTE_RESOURCE && !r->sub;
+        if (!r->on_gone)
+            continue;
+        if (resource && r->verb == API_WATCH)
             api_watch_expire(r);
-        else if (r->on_gone)
+        else if ((resource && r->verb == API_LIST) || r->route == ROUTE_FIXED)
             r->on_gone(r);
     }
 }
@@ -546,6 +553,7 @@ struct api *api_new(struct loop *l, const struct api_options *o)
                                     "Time from the whole request to the head of its answer.");
     api->m_inflight = metrics_one(o->metrics, METRIC_GAUGE, "apiserver_current_inflight_requests", "Requests at work.");
     api->m_watches = metrics_one(o->metrics, METRIC_GAUGE, "apiserver_longrunning_requests", "Open watches.");
+    api->derived = api_derived_new(API_DERIVED_MAX);
     api->authz = api_authz_new(api);
     api->forward = api_forward_new(api);
     api->nodes = api_nodes_new(api);
@@ -620,6 +628,8 @@ void api_free(struct api *api)
     }
     map_done(&api->documents);
     end_requests(api);
+    api_derived_free(api->derived);
+    api->derived = NULL;
     api_snapshots_forget(api);
     api->closed = true;
     if (list_empty(&api->requests))

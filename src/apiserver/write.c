@@ -216,6 +216,8 @@ static struct json *prepare_update(struct api_request *r, struct write *w, struc
         obj = keep_all_but_status(r, w, obj, old);
     else if (!w->sub.n && w->res->update_keeps_status && !w->force_finalize && !w->remove)
         copy_member(r, obj, old, "status");
+    else if (w->sub.n)
+        obj = api_strategy_part(r, w, obj, old);
     struct json *meta = meta_object(r->arena, obj);
     const struct json *old_meta = json_get_str(old, "metadata");
     for (size_t i = 0; i < sizeof owned_meta / sizeof *owned_meta; i++)
@@ -311,6 +313,10 @@ static void write_done(struct write *w)
     w->old = NULL;
     buf_done(&w->value);
     buf_done(&w->attrs);
+    item_unref(w->also.old);
+    buf_done(&w->also.value);
+    buf_done(&w->also.attrs);
+    w->also = (struct write_also){0};
 }
 
 static void answer_item(struct api_request *r, struct write *w, const struct store_item *item, bool created)
@@ -399,11 +405,29 @@ static const struct resource *storage_of(const struct resource *res)
     return res->storage ? res->storage : res;
 }
 
+/* The op that changes w->also; false when it is too large. */
+static bool add_also(struct api_request *r, struct write *w, struct store_op *op)
+{
+    struct write_also *also = &w->also;
+    *op = (struct store_op){.kind = STORE_PUT, .compare = STORE_AT};
+    op->table = store_table_name(api_table(r->api, also->res));
+    op->key = item_key(also->old);
+    op->mod_revision = also->old->mod_revision;
+    if (api_attrs(r->arena, also->res, also->obj, &also->attrs) ||
+        api_encode(also->obj, &also->value, &op->hole, &op->type_len) ||
+        api_seal(r->api, storage_of(also->res), op->key, &also->value, &op->hole, &op->type_len))
+        return false;
+    op->value = buf_slice(&also->value);
+    op->attrs = buf_slice(&also->attrs);
+    return true;
+}
+
 static void propose(struct api_request *r, struct write *w)
 {
-    struct store_op ops[2];
+    struct store_op ops[3];
     struct slice table = store_table_name(api_table(r->api, w->res));
     size_t n = add_namespace_check(w, ops);
+    bool fits = !w->also.res || add_also(r, w, &ops[n++]); /* first: the result is the last one's */
     struct store_op *op = &ops[n++];
     *op = (struct store_op){.kind = w->remove ? STORE_DELETE : STORE_PUT, .table = table};
     op->key = api_key(r, w->res->namespaced ? w->ns : SLICE_NONE, meta_name(w->obj));
@@ -412,8 +436,8 @@ static void propose(struct api_request *r, struct write *w)
     op->value = buf_slice(&w->value);
     op->attrs = buf_slice(&w->attrs);
     op->ttl_ms = slice_eq_str(table, "events") ? EVENT_TTL_MS : 0;
-    if (!w->remove && (api_encode(w->obj, &w->value, &op->hole, &op->type_len) ||
-                       api_seal(r->api, storage_of(w->res), op->key, &w->value, &op->hole, &op->type_len))) {
+    if (!fits || (!w->remove && (api_encode(w->obj, &w->value, &op->hole, &op->type_len) ||
+                                 api_seal(r->api, storage_of(w->res), op->key, &w->value, &op->hole, &op->type_len)))) {
         write_done(w);
         api_reply_error(r, 413, "the object is larger than the limit of %d bytes", HTTP_BODY_MAX);
         return;
@@ -444,7 +468,10 @@ static void answer_dry_run(struct api_request *r, struct write *w, const struct 
     if (rv)
         json_set_str(r->arena, meta_object(r->arena, w->obj), "resourceVersion", json_clone(r->arena, rv));
     write_done(w);
-    api_reply_object(r, created ? 201 : 200, w->obj);
+    if (w->reply_dry)
+        w->reply_dry(r, w, w->obj);
+    else
+        api_reply_object(r, created ? 201 : 200, w->obj);
 }
 
 /* The last finalizer of an object being deleted is gone, and its time is up: so is the object. Namespaces have finalizers
@@ -528,6 +555,8 @@ static void write_try(struct api_request *r)
     w->remove = w->force_finalize = false;
     buf_init(&w->value, RAFT_COMMAND_MAX);
     buf_init(&w->attrs, 1 << 20);
+    buf_init(&w->also.value, RAFT_COMMAND_MAX);
+    buf_init(&w->also.attrs, 1 << 20);
     struct slice key = w->name.n ? api_key(r, w->res->namespaced ? w->ns : SLICE_NONE, w->name) : SLICE_NONE;
     w->old = key.n && !w->must_create ? item_ref(store_get(api_table(r->api, w->res), key)) : NULL;
     if (w->old && api_locked(r, w->old)) {
