@@ -6,9 +6,19 @@
 
 #include "cli/commands.h"
 
-const struct command *const commands[] = {
-    &command_server,     &command_agent,      &command_status,     &command_balance, &command_cert_init,
-    &command_cert_issue, &command_kubeconfig, &command_completion, &command_version, NULL};
+const struct command *const commands[] = {&command_server,
+                                          &command_agent,
+                                          &command_status,
+                                          &command_balance,
+                                          &command_cert_init,
+                                          &command_cert_issue,
+                                          &command_kubeconfig,
+                                          &command_token_create,
+                                          &command_token_list,
+                                          &command_token_delete,
+                                          &command_completion,
+                                          &command_version,
+                                          NULL};
 
 static void usage(FILE *out)
 {

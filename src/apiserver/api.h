@@ -62,6 +62,9 @@ struct loop *api_loop(struct api *api);
 /* Whether a core object exists with this uid (uid empty = any): what bound tokens depend on. */
 bool api_object_exists(struct api *api, const char *kind, struct slice ns, struct slice name, struct slice uid);
 
+/* Whose bootstrap token this is (authn_bootstrap_fn of auth/authn.h); ctx is the api. */
+int api_bootstrap_user(void *ctx, struct slice token, const char *from, struct arena *a, struct user *u);
+
 /* ---- in-process requests ---- */
 
 struct api_local {

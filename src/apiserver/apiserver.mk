@@ -25,5 +25,6 @@ libpintle_a_SOURCES += \
   src/apiserver/special.c src/apiserver/special.h \
   src/apiserver/strategy.c \
   src/apiserver/token.c \
+  src/apiserver/tokens.c \
   src/apiserver/watch.c \
   src/apiserver/write.c src/apiserver/write.h

@@ -120,10 +120,21 @@ bool api_access_covers(struct api *api, const struct user *u, struct slice ns, c
     return !api->o.authorize || rbac_covers(api->authz->rbac, u, ns, rules, a, missing);
 }
 
+/* For paths that are no resources RBAC's verbs are HTTP's methods, in lower case. */
+static struct slice method_verb(const struct api_request *r)
+{
+    static const char *const verbs[] = {"get", "head", "post", "put", "patch", "delete"};
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
+        if (slice_ieq(r->method, slice_str(verbs[i])))
+            return slice_str(verbs[i]);
+    return r->method;
+}
+
 static struct access access_of(const struct api_request *r)
 {
     struct access q = {.verb = slice_str(api_verb_name(r->verb))};
     if (r->route != ROUTE_RESOURCE) {
+        q.verb = method_verb(r);
         q.path = r->path;
         return q;
     }

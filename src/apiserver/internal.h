@@ -21,6 +21,7 @@ struct api_listener {
 struct api_authz;   /* authz.c: RBAC and Node authorizer fed from the store */
 struct api_forward; /* forward.c: connections to the other replicas */
 struct api_nodes;   /* nodeproxy.c: connections to agents */
+struct api_tokens;  /* tokens.c: bootstrap tokens */
 
 struct api {
     struct loop *loop;
@@ -35,6 +36,7 @@ struct api {
     struct api_authz *authz;
     struct api_forward *forward;
     struct api_nodes *nodes;
+    struct api_tokens *tokens;
     struct api_bootstrap *bootstrap;
     uint64_t instance; /* random, for request ids */
     uint64_t next_request;
@@ -96,6 +98,12 @@ void api_access_rules(struct api *api, const struct user *u, struct slice ns, st
 /* Whether u holds all rules already (writes of roles and bindings). */
 bool api_access_covers(struct api *api, const struct user *u, struct slice ns, const struct json *rules,
                        struct arena *a, const char **missing);
+
+/* ---- tokens.c ---- */
+struct api_tokens *api_tokens_new(struct api *api);
+void api_tokens_free(struct api_tokens *t);
+/* False when user is a bootstrap token's that is gone or has expired. */
+bool api_token_stands(struct api *api, struct slice user);
 
 /* ---- forward.c, nodeproxy.c, bootstrap.c ---- */
 struct api_forward *api_forward_new(struct api *api);

@@ -481,6 +481,7 @@ struct api *api_new(struct loop *l, const struct api_options *o)
     api->authz = api_authz_new(api);
     api->forward = api_forward_new(api);
     api->nodes = api_nodes_new(api);
+    api->tokens = api_tokens_new(api);
     api->bootstrap = api_bootstrap_new(api);
     api->role.role = on_role;
     replica_listen(o->replica, &api->role);
@@ -543,6 +544,7 @@ void api_free(struct api *api)
         mem_free(l);
     }
     api_nodes_free(api->nodes);
+    api_tokens_free(api->tokens);
     api_forward_free(api->forward);
     api_authz_free(api->authz);
     for (struct map_entry *e = map_first(&api->documents); e; e = map_next(&api->documents, e)) {

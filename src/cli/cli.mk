@@ -9,5 +9,6 @@ pintle_SOURCES = \
   src/cli/remote.c src/cli/remote.h \
   src/cli/server.c \
   src/cli/status.c \
+  src/cli/token.c src/cli/token.h \
   src/cli/version.c
 pintle_LDADD = $(PINTLE_LIBS)

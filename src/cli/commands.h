@@ -11,6 +11,9 @@ extern const struct command command_cert_init;
 extern const struct command command_cert_issue;
 extern const struct command command_kubeconfig;
 extern const struct command command_status;
+extern const struct command command_token_create;
+extern const struct command command_token_list;
+extern const struct command command_token_delete;
 extern const struct command command_version;
 extern const struct command command_completion;
 

@@ -277,6 +277,7 @@ static int assemble(struct server *s, char why[256])
                                                     .ca_pem = buf_slice(&s->ca_pem),
                                                     .authorize = true});
     authn_set_bound(s->authn, bound_exists, s->api);
+    authn_set_bootstrap(s->authn, api_bootstrap_user, s->api);
     s->controller_client = client_local_new(s->api, "system:kube-controller-manager");
     s->scheduler_client = client_local_new(s->api, "system:kube-scheduler");
     s->controllers = controllers_new(s->controller_client, controllers_builtin, &s->metrics);
