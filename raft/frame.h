@@ -96,6 +96,7 @@ enum refusal {
     REFUSAL_NONE,
     REFUSAL_OUTDATED, /* its data directory is older than what it told us before, or another one */
     REFUSAL_REMOVED,  /* it is no member any more */
+    REFUSAL_FORMAT,   /* it does not know the format in force */
     REFUSAL_STRANGER, /* it is no member we know of, and not welcome as a guest: perhaps later */
 };
 

@@ -63,6 +63,7 @@ void node_follow_members(struct raft_node *n)
                  raft_role_name(c->servers[i].role));
     }
     n->n_members = c->n;
+    n->members_version++;
     if (n->transport)
         transport_set_members(n->transport, n->members, n->n_members);
     node_reads_reset(n); /* acknowledgements are by place in members */
@@ -70,28 +71,52 @@ void node_follow_members(struct raft_node *n)
 
 /* ---- greetings ---- */
 
+/* What a verdict on us means. NULL: nothing that stops us. */
+static const char *fatal(uint8_t refusal)
+{
+    switch (refusal) {
+    case REFUSAL_REMOVED:
+        return "this replica was removed from the cluster: wipe its data directory to join again as a new member";
+    case REFUSAL_FORMAT:
+        return "the cluster uses a newer format than this version of pintle knows: upgrade this replica";
+    default:
+        return NULL;
+    }
+}
+
 enum refusal node_on_greeting(void *ctx, uint64_t from, const struct message *m)
 {
     struct raft_node *n = ctx;
     if (n->failed || n->closing)
         return REFUSAL_NONE;
+    if ((m->format ? m->format : 1) < n->required_format)
+        return REFUSAL_FORMAT;
     if (m->type == FRAME_PING)
         return node_judge(n, from, m);
     if (m->refusal == REFUSAL_OUTDATED)
         node_outdated(n, from);
-    if (m->refusal == REFUSAL_REMOVED) {
-        log_error(loop_log(n->l), "raft", "removed from the cluster, says peer=%" PRIu64, from);
-        node_fail(n, -ESTALE,
-                  "this replica was removed from the cluster: wipe its data directory to join again as a "
-                  "new member");
+    const char *reason = fatal(m->refusal);
+    if (reason && !n->failed) {
+        log_error(loop_log(n->l), "raft", "refused by peer=%" PRIu64, from);
+        node_fail(n, -ESTALE, reason);
     }
     return REFUSAL_NONE;
+}
+
+/* A removal that is not committed may yet be taken back. */
+static bool is_committed_member(const struct raft_node *n, uint64_t id)
+{
+    const struct raft_configuration *c = &n->core.configuration_committed;
+    for (unsigned i = 0; i < c->n; i++)
+        if (c->servers[i].id == id)
+            return true;
+    return false;
 }
 
 enum refusal node_on_stranger(void *ctx, uint64_t id)
 {
     struct raft_node *n = ctx;
-    if (n->machine.removed && n->machine.removed(n->ctx, id))
+    if (!is_committed_member(n, id) && n->machine.removed && n->machine.removed(n->ctx, id))
         return REFUSAL_REMOVED;
     return REFUSAL_NONE;
 }
@@ -224,6 +249,16 @@ void node_submit_change(struct raft_node *n)
 }
 
 /* ---- asking ---- */
+
+uint64_t raft_node_members_version(const struct raft_node *n)
+{
+    return n->members_version;
+}
+
+void raft_node_require_format(struct raft_node *n, unsigned format)
+{
+    n->required_format = format;
+}
 
 unsigned raft_node_common_format(const struct raft_node *n)
 {

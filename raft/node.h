@@ -163,8 +163,12 @@ void raft_node_status(const struct raft_node *n, struct raft_status *ret);
  * first),
  * -EXDEV (too few healthy voters would be left for a majority). */
 void raft_node_change(struct raft_node *n, const struct raft_change_request *q, struct raft_proposal *p);
+/* Changes whenever the membership in force does. */
+uint64_t raft_node_members_version(const struct raft_node *n);
 /* The newest format that every member, ourselves included, is known to know; 0 while one has not said. */
 unsigned raft_node_common_format(const struct raft_node *n);
+/* From now on replicas that do not know this format are neither heard nor sent anything. */
+void raft_node_require_format(struct raft_node *n, unsigned format);
 /* Hands leadership to the voter `to`, or to the most advanced one when to is 0; done(ctx, 0) once somebody else leads, -EAGAIN after timeout_ms. */
 void raft_node_transfer(struct raft_node *n, uint64_t to, uint32_t timeout_ms, void (*done)(void *ctx, int err),
                         void *ctx);

@@ -93,6 +93,8 @@ struct raft_node {
     char info[RAFT_INFO_MAX];
     struct raft_member members[RAFT_MEMBERS_MAX]; /* of the newest configuration; before there is one, of the options */
     size_t n_members;
+    uint64_t members_version;
+    unsigned required_format;
     struct raft_proposal *change; /* a step of membership to be submitted */
     struct raft_machine machine;
     void *ctx;

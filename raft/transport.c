@@ -207,6 +207,7 @@ static void inform(struct peer *p)
     conn_write(p->conn, &c, 1);
 }
 
+/* Takes what a peer says of itself; the verdict on it. */
 static enum refusal greet(struct peer *p, const struct message *m)
 {
     p->format = m->format ? m->format : 1;
@@ -228,9 +229,10 @@ static void peer_on_data(void *ctx, const char *bytes, size_t n)
             return;
         err = got < 0 || f.type != FRAME_PONG ? -EPROTO : frame_read_message(&f, &m);
         buf_shift(&p->in, err ? 0 : size);
+        if (!err && greet(p, &m) == REFUSAL_FORMAT)
+            err = -EPROTONOSUPPORT;
         if (!err) {
             p->retry_ms = TRANSPORT_RETRY_MIN_MS; /* only now: others hang up on who is not welcome */
-            greet(p, &m);
             inform(p);
         }
     }

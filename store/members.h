@@ -1,6 +1,7 @@
 /* Who the replicas are, and keeping it so: the policy above raft/members.c, and what everybody may know of a member.
  *
- * Each member has a record in the replicated table "pintle/members": where its API listens, whether it is a witness, and
+ * Each member has a record in the replicated table "pintle/members": where its API listens, whether it is a witness,
+ * and
  * what an operator decided about its seat. The leader writes it from what the member says of itself when it connects
  * (raft_options.info), so a replica that comes back elsewhere is found again by everybody without anyone's help.
  *
@@ -37,7 +38,7 @@ struct members;
 
 struct members_options {
     struct replica *replica;
-    const char *api;     /* where our API is reached; may be NULL (a witness has none) */
+    const char *api;     /* where our API is reached; may be NULL (a witness has none); copied */
     bool witness;        /* as said in raft_options.info (members_info) */
     unsigned voters_max; /* 0 = MEMBERS_VOTERS_MAX; odd */
     uint64_t replace_ms; /* 0 = MEMBERS_REPLACE_MS */
@@ -53,8 +54,8 @@ struct member_view {
     uint64_t id;
     enum raft_member_role role;
     bool witness, leader, self;
-    bool pinned;                  /* an operator demoted it: it is not promoted by itself */
-    bool connected;               /* as seen by this replica */
+    bool pinned;    /* an operator demoted it: it is not promoted by itself */
+    bool connected; /* as seen by this replica */
     char peer[RAFT_ADDR_MAX];
     char api[RAFT_ADDR_MAX];      /* "" = not known, or a witness */
     unsigned format;              /* newest format it knows; 0 = not told */
@@ -67,7 +68,7 @@ struct slice members_info(char out[MEMBERS_INFO_MAX], const char *api, bool witn
 
 /* Borrows the replica. Starts working at once (before replica_start is fine). */
 struct members *members_new(struct loop *l, const struct members_options *o);
-/* NULL is fine. Operations under way end with -ESHUTDOWN. Before replica_free. */
+/* NULL is fine. Before replica_free; operations that wait for the replica end then, all others now, with -ESHUTDOWN. */
 void members_free(struct members *m);
 
 /* All members, by id. The number, at most RAFT_MEMBERS_MAX. */
@@ -105,13 +106,18 @@ struct members_op {
     struct replica_txn txn;
     struct members *members;
     int step;
+    bool waiting, cancelled;
     uint64_t deadline_ms;
 };
 
 /* op is the caller's and lives until done. To remove, demote or replace the leader, it first hands leadership over and
  * ends with -EAGAIN: the next leader can do it. */
 void members_start(struct members *m, struct members_op *op);
-/* Forgets the op without done; it may still take effect. */
+/* Forgets the op, which must be an allocation of its own (mem_new), without done; it may still take effect. The op is the
+ * members' from now on. */
 void members_cancel(struct members_op *op);
+
+/* Whether this id was a member's once, by what the state says of ids that were given away. */
+bool members_was_removed(struct store *s, uint64_t id);
 
 #endif

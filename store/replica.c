@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "base/timefmt.h"
+#include "store/members.h"
 
 struct replica {
     struct loop *loop;
@@ -35,11 +36,19 @@ static void apply(void *ctx, uint64_t index, struct slice command, struct raft_p
     }
 }
 
+/* While the node is being opened there is nobody to refuse yet; applied is called again later. */
+static void require_format(struct replica *r)
+{
+    if (r->raft)
+        raft_node_require_format(r->raft, store_format(r->store));
+}
+
 static void applied(void *ctx, uint64_t index)
 {
     struct replica *r = ctx;
     (void)index;
     store_notify(r->store);
+    require_format(r);
 }
 
 static void *snapshot_take(void *ctx)
@@ -76,9 +85,17 @@ static int restore(void *ctx, uint64_t index, struct raft_source *source)
     struct replica *r = ctx;
     (void)index;
     int rv = store_restore(r->store, source_read, source);
-    if (!rv)
-        store_notify(r->store);
-    return rv;
+    if (rv)
+        return rv;
+    store_notify(r->store);
+    require_format(r);
+    return 0;
+}
+
+static bool removed(void *ctx, uint64_t id)
+{
+    const struct replica *r = ctx;
+    return members_was_removed(r->store, id);
 }
 
 static void role(void *ctx, bool is_leader, uint64_t term, uint64_t leader_id)
@@ -105,6 +122,7 @@ static const struct raft_machine machine = {.apply = apply,
                                             .snapshot_free = snapshot_free,
                                             .restore = restore,
                                             .role = role,
+                                            .removed = removed,
                                             .failed = failed};
 
 /* ---- housekeeping on the leader ---- */
@@ -127,10 +145,15 @@ static void propose_maintenance(struct replica *r)
 {
     uint64_t now = replica_time_ms(r);
     uint64_t compact = store_compact_target(r->store, r->options.window_events, r->options.window_bytes);
+    unsigned common = raft_node_common_format(r->raft);
+    if (common > STORE_FORMAT)
+        common = STORE_FORMAT;
     if (store_expiry_due(r->store, now))
         store_expire_encode(&r->encode, now);
     else if (compact)
         store_compact_encode(&r->encode, compact, now);
+    else if (common > store_format(r->store))
+        store_format_encode(&r->encode, common, now);
     else
         return;
     struct blob *command = take_encoded(r);

@@ -4,6 +4,7 @@ libpintle_a_SOURCES += \
   store/frozen.c \
   store/internal.h \
   store/item.c store/item.h \
+  store/members.c store/members.h \
   store/replica.c store/replica.h \
   store/store.c store/store.h \
   store/tree.c store/tree.h \

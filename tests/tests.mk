@@ -17,6 +17,7 @@ UNIT_TESTS += tests/unit/test_print
 UNIT_TESTS += tests/unit/test_raft_log
 UNIT_TESTS += tests/unit/test_raft_guards
 UNIT_TESTS += tests/unit/test_raft_sim
+UNIT_TESTS += tests/unit/test_members
 UNIT_TESTS += tests/unit/test_raft_members
 UNIT_TESTS += tests/unit/test_raft_uv
 UNIT_TESTS += tests/unit/test_raft_witness
