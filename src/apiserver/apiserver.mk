@@ -8,6 +8,8 @@ libpintle_a_SOURCES += \
   src/apiserver/filter.c src/apiserver/filter.h \
   src/apiserver/forward.c \
   src/apiserver/internal.h \
+  src/apiserver/join.c \
+  src/apiserver/members.c \
   src/apiserver/negotiate.c \
   src/apiserver/nodeproxy.c \
   src/apiserver/nonresource.c src/apiserver/nonresource.h \

@@ -4,15 +4,24 @@
  * A request whose bytes cannot have reached the leader, or that it answered with 503 (nothing was proposed), is tried
  * again for FORWARD_WAIT_MS; one that may have reached it is answered with 504 unless the leader answered. */
 #include <errno.h>
+#include <stdio.h>
 
 #include "apiserver/internal.h"
 #include "base/mem.h"
 
 enum { FORWARD_HEADERS_MAX = 40, FORWARD_TIMEOUT_MS = 30000, FORWARD_WAIT_MS = 3000, FORWARD_RETRY_MS = 20 };
 
+/* The connection to one other replica, made at its first use as leader, anew when it comes back elsewhere. */
+struct peer {
+    uint64_t id;
+    char address[RAFT_ADDR_MAX];
+    struct http_client *client;
+};
+
 struct api_forward {
     struct api *api;
-    struct http_client *clients[API_MEMBERS_MAX]; /* by place in o.members, made at first use */
+    struct peer peers[API_MEMBERS_MAX]; /* the place of one that leads no more is taken by the next */
+    size_t next;
 };
 
 struct forwarding {
@@ -37,24 +46,34 @@ void api_forward_free(struct api_forward *f)
     if (!f)
         return;
     for (size_t i = 0; i < API_MEMBERS_MAX; i++)
-        http_client_free(f->clients[i]);
+        http_client_free(f->peers[i].client);
     mem_free(f);
+}
+
+static struct peer *peer_of(struct api_forward *f, uint64_t id)
+{
+    for (size_t i = 0; i < API_MEMBERS_MAX; i++)
+        if (f->peers[i].id == id)
+            return &f->peers[i];
+    return &f->peers[f->next++ % API_MEMBERS_MAX];
 }
 
 static struct http_client *client_of_leader(struct api_forward *f)
 {
     const struct api_options *o = &f->api->o;
     uint64_t leader = replica_leader(o->replica);
-    for (size_t i = 0; i < o->n_members; i++) {
-        if (o->members[i].id != leader || leader == o->id)
-            continue;
-        if (!f->clients[i])
-            f->clients[i] = http_client_new(
-                f->api->loop,
-                &(struct http_client_options){.addr = o->members[i].address, .tls = o->peer_tls, .h2 = true});
-        return f->clients[i];
-    }
-    return NULL;
+    const char *address = leader && leader != o->id ? api_address_of(f->api, leader) : NULL;
+    if (!address)
+        return NULL;
+    struct peer *p = peer_of(f, leader);
+    if (p->client && p->id == leader && !strcmp(p->address, address))
+        return p->client;
+    http_client_free(p->client); /* its calls end as not answered, and are tried again where that is safe */
+    p->id = leader;
+    snprintf(p->address, sizeof p->address, "%s", address);
+    p->client = http_client_new(f->api->loop,
+                                &(struct http_client_options){.addr = p->address, .tls = o->peer_tls, .h2 = true});
+    return p->client;
 }
 
 static void forward_try(struct forwarding *fw);

@@ -5,6 +5,8 @@ pintle_SOURCES = \
   src/cli/balance.c \
   src/cli/cert.c \
   src/cli/commands.h \
+  src/cli/identity.c src/cli/identity.h \
+  src/cli/join.c src/cli/join.h \
   src/cli/options.c src/cli/options.h \
   src/cli/remote.c src/cli/remote.h \
   src/cli/server.c \
