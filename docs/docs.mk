@@ -5,7 +5,9 @@ dist_man_MANS += \
   docs/man/pintle-cert.1 \
   docs/man/pintle-completion.1 \
   docs/man/pintle-kubeconfig.1 \
+  docs/man/pintle-recover.1 \
   docs/man/pintle-server.1 \
+  docs/man/pintle-snapshot.1 \
   docs/man/pintle-status.1 \
   docs/man/pintle-version.1
 

@@ -76,7 +76,7 @@ static void bare_value(const struct pen *p, const struct history *h, const struc
         micros(p, h, e);
     } else if (e->list) {
         numbers(p, history_list(h, e), e->n_list);
-    } else if (e->expected != HIST_NIL) {
+    } else if (e->expected != HIST_NIL || e->f == HIST_CAS) {
         buf_add_char(p->out, '[');
         number(p, e->expected);
         gap(p);

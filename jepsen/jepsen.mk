@@ -1,4 +1,4 @@
-# Histories and checkers, used by real runs, the simulator and unit tests. Not installed.
+# Histories, checkers, workloads and the nemesis, used by real runs, the simulator and unit tests. Not installed.
 noinst_LIBRARIES += libjepsen.a
 libjepsen_a_SOURCES = \
   jepsen/check.h \
@@ -7,8 +7,21 @@ libjepsen_a_SOURCES = \
   jepsen/check_set.c \
   jepsen/check_txn.c \
   jepsen/check_watch.c \
+  jepsen/drive.c \
+  jepsen/drive.h \
   jepsen/history.c \
   jepsen/history.h \
   jepsen/history_read.c \
   jepsen/history_write.c \
-  jepsen/verdict.c
+  jepsen/nemesis.c \
+  jepsen/nemesis.h \
+  jepsen/verdict.c \
+  jepsen/workload.h \
+  jepsen/workload_append.c \
+  jepsen/workload_deploy.c \
+  jepsen/workload_lease.c \
+  jepsen/workload_register.c \
+  jepsen/workload_set.c \
+  jepsen/workload_watch.c \
+  jepsen/workloads.c
+EXTRA_DIST += jepsen/run jepsen/hands

@@ -9,6 +9,7 @@ struct snapshot_take {
     struct node_work w;
     struct snap_info info;
     void *frozen;
+    size_t bytes; /* of log since the last one; still so when this one fails */
     atomic_bool cancel;
     int err;
 };
@@ -20,13 +21,13 @@ static unsigned trailing(const struct raft_node *n, uint64_t index)
     size_t bytes = 0;
     for (; count < most && count < index; count++) {
         const struct entry *e = entries_get(&n->log, index - count);
-        if (!e || (bytes += e->chunk.n) > NODE_TRAILING_BYTES)
+        if (!e || (bytes += e->chunk.n) > n->trailing_max)
             break;
     }
     return (unsigned)count;
 }
 
-static void taken(struct raft_node *n, const struct snap_info *info)
+void node_snapshot_taken(struct raft_node *n, const struct snap_info *info)
 {
     struct raft_event e = {.type = RAFT_SNAPSHOT};
     struct raft_buffer conf = {(void *)info->conf, info->conf_n};
@@ -56,14 +57,17 @@ static void take_done(struct node_work *w)
     struct raft_node *n = w->n;
     n->machine.snapshot_free(n->ctx, t->frozen);
     n->taking = NULL;
-    if (!n->closing && !n->failed) {
-        if (t->err) {
+    if (!n->closing && !n->failed && !n->resync) {
+        if (t->err == -EBADMSG)
+            node_fence(n, "the state in memory is damaged");
+        else if (t->err) {
             log_warn(loop_log(n->l), "raft", "cannot write a snapshot error=\"%s\"", strerror(-t->err));
+            n->snap_bytes_mark += t->bytes;
             n->snapshot_held = true;
             loop_timer_start(n->l, &n->snapshot_timer, NODE_SNAPSHOT_RETRY_MS);
         } else if (!n->installing && t->info.index > n->snap_index) {
             log_info(loop_log(n->l), "raft", "snapshot taken index=%" PRIu64, t->info.index);
-            taken(n, &t->info);
+            node_snapshot_taken(n, &t->info);
         }
     }
     mem_free(t);
@@ -78,15 +82,16 @@ static void take_run(struct node_work *w)
 
 static bool wanted(const struct raft_node *n)
 {
-    if (n->taking || n->installing || n->receive || n->snapshot_held || n->applied <= n->snap_index)
+    if (n->taking || n->installing || n->receive || n->snapshot_held || n->resync || n->applied <= n->snap_index)
         return false;
     /* Guard G4: the core asserts that a snapshot is not ahead of what is stored. */
     if (n->applied > n->core.last_stored || n->core.snapshot.installing)
         return false;
     /* A peer that is being sent a snapshot needs the log behind it when it is done: wait, within reason. */
-    if (!list_empty((struct list *)&n->sends) && n->snap_bytes_mark < NODE_SNAPSHOT_BYTES * 4)
+    if (!list_empty((struct list *)&n->sends) && n->snap_bytes_mark < n->snap_bytes_max * 4)
         return false;
-    return n->applied - n->snap_index >= n->o.snapshot_every || n->snap_bytes_mark >= NODE_SNAPSHOT_BYTES;
+    return n->snapshot_asked || n->applied - n->snap_index >= n->o.snapshot_every ||
+           n->snap_bytes_mark >= n->snap_bytes_max;
 }
 
 static int fill_info(struct raft_node *n, struct snap_info *info)
@@ -116,7 +121,9 @@ void node_snapshot_turn(struct raft_node *n)
         mem_free(t);
         return;
     }
+    t->bytes = n->snap_bytes_mark;
     n->snap_bytes_mark = 0;
+    n->snapshot_asked = false;
     t->frozen = n->machine.snapshot_take(n->ctx);
     atomic_init(&t->cancel, false);
     t->w.run = take_run;

@@ -5,7 +5,7 @@
 #include "raft/wire.h"
 
 enum { HELLO_PAYLOAD = 40, MESSAGE_PAYLOAD = 64, INFO_FIXED = 4 };
-enum { FLAG_GRANTED = 1, FLAG_PRE_VOTE = 2, FLAG_DISRUPT = 4 };
+enum { FLAG_GRANTED = 1, FLAG_PRE_VOTE = 2, FLAG_DISRUPT = 4, FLAG_STATELESS = 8 };
 
 static const char hello_magic[8] = {'P', 'i', 'n', 't', 'l', 'e', 'P', 'R'};
 
@@ -129,8 +129,8 @@ struct blob *frame_message(const struct message *m)
     put_u64(p + 40, m->rejected);
     put_u16(p + 48, m->features);
     put_u16(p + 50, m->capacity);
-    p[52] =
-        (char)((m->granted ? FLAG_GRANTED : 0) | (m->pre_vote ? FLAG_PRE_VOTE : 0) | (m->disrupt ? FLAG_DISRUPT : 0));
+    p[52] = (char)((m->granted ? FLAG_GRANTED : 0) | (m->pre_vote ? FLAG_PRE_VOTE : 0) |
+                   (m->disrupt ? FLAG_DISRUPT : 0) | (m->stateless ? FLAG_STATELESS : 0));
     p[53] = (char)m->format;
     p[54] = (char)m->refusal;
     put_u64(p + 56, m->incarnation);
@@ -156,6 +156,7 @@ int frame_read_message(const struct frame *f, struct message *ret)
         .granted = p[52] & FLAG_GRANTED,
         .pre_vote = p[52] & FLAG_PRE_VOTE,
         .disrupt = p[52] & FLAG_DISRUPT,
+        .stateless = p[52] & FLAG_STATELESS,
         .format = (uint8_t)p[53],
         .refusal = (uint8_t)p[54],
         .incarnation = get_u64(p + 56),

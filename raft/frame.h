@@ -26,7 +26,9 @@ enum frame_type {
     FRAME_SNAP_HEAD, /* on a snapshot connection: what comes */
     FRAME_SNAP_DATA, /* bytes of the file */
     FRAME_SNAP_END,
-    FRAME_INFO, /* since format 2: where the dialler can be reached, and what its owner wants known */
+    FRAME_INFO,   /* since format 2: where the dialler can be reached, and what its owner wants known */
+    FRAME_DIGEST, /* since format 2: index, seq = the digest of the state there; granted: an answer to one */
+    FRAME_RESYNC, /* since format 2: a snapshot at index or later, please: our state is wrong */
     FRAME_TYPES,
 };
 
@@ -67,6 +69,7 @@ struct message {
     bool granted, pre_vote, disrupt;
     /* PING and PONG, since format 2; replicas of format 1 send zeros and ignore them. */
     uint8_t format;       /* newest format the sender knows; 0 = 1 */
+    bool stateless;       /* keeps the log only (raft_options) */
     uint8_t refusal;      /* PONG: enum refusal */
     uint64_t incarnation; /* how often the sender's data directory was opened; 0 = not told */
     /* and of the data directory, for witness.h: term and index (its last entry), and the marks of its newest starts, the

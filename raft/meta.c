@@ -102,6 +102,23 @@ static int check_owner(const struct meta *m, const char *path, uint64_t cluster_
     return 0;
 }
 
+int meta_read(struct fs *fs, const char *dir, struct meta *ret)
+{
+    char path[META_PATH_MAX];
+    struct file *f;
+    struct meta m = {0};
+    uint64_t slot;
+    snprintf(path, sizeof(path), "%s/meta", dir);
+    int err = fs_open(fs, path, FS_READ, &f);
+    if (err)
+        return err;
+    err = read_newest(f, &m, &slot);
+    file_close(f);
+    if (!err)
+        *ret = m;
+    return err;
+}
+
 int meta_open(struct fs *fs, const char *dir, uint64_t cluster_id, uint64_t id, uint64_t run, struct meta *ret,
               char why[256])
 {

@@ -28,6 +28,8 @@ struct meta {
  * why (256 bytes) then says so. */
 int meta_open(struct fs *fs, const char *dir, uint64_t cluster_id, uint64_t id, uint64_t run, struct meta *ret,
               char why[256]);
+/* Only looks: ret->file is NULL. 0, -ENOENT or -EBADMSG. */
+int meta_read(struct fs *fs, const char *dir, struct meta *ret);
 /* Makes dir/meta in one step (written aside, synced, renamed) and opens it. */
 int meta_create(struct fs *fs, const char *dir, const struct meta *m, struct meta *ret);
 /* Writes and syncs; any error is final (guard G10). */

@@ -101,6 +101,24 @@ void node_init(struct raft_node *n)
     list_init(&n->hook.link);
 }
 
+static void init_disk_metrics(struct raft_node *n, struct metrics *m)
+{
+    n->metrics.etcd_fsync = metrics_one(m, METRIC_HISTOGRAM, "etcd_disk_wal_fsync_duration_seconds",
+                                        "The same as pintle_raft_fsync_seconds, under etcd's name.");
+    n->metrics.etcd_is_leader =
+        metrics_one(m, METRIC_GAUGE, "etcd_server_is_leader", "The same as pintle_raft_is_leader, under etcd's name.");
+    n->metrics.etcd_has_leader =
+        metrics_one(m, METRIC_GAUGE, "etcd_server_has_leader", "1 when a leader is known; etcd's name.");
+    n->metrics.sync_recent =
+        metrics_one(m, METRIC_GAUGE, "pintle_raft_sync_recent_seconds", "Average time of the newest log writes.");
+    n->metrics.stalls = metrics_one(m, METRIC_COUNTER, "pintle_raft_disk_stalls_total",
+                                    "Log writes that took longer than two election timeouts.");
+    n->metrics.handovers = metrics_one(m, METRIC_COUNTER, "pintle_raft_disk_handovers_total",
+                                       "Times leadership was handed over because of the disk.");
+    n->metrics.disk_full =
+        metrics_one(m, METRIC_GAUGE, "pintle_raft_disk_full", "1 while writes are refused for want of disk space.");
+}
+
 static void init_metrics(struct raft_node *n)
 {
     struct metrics *m = n->o.metrics;
@@ -114,9 +132,14 @@ static void init_metrics(struct raft_node *n)
         metrics_one(m, METRIC_GAUGE, "pintle_raft_proposals_pending", "Proposals appended and not yet applied.");
     n->metrics.fsync = metrics_one(m, METRIC_HISTOGRAM, "pintle_raft_fsync_seconds",
                                    "Time from handing entries to the log lane until they were on disk.");
+    n->m_fenced = metrics_one(m, METRIC_GAUGE, "pintle_state_fenced",
+                              "1 while the state here is known to be wrong and is replaced by a peer's.");
+    n->m_disagree = metrics_one(m, METRIC_COUNTER, "pintle_state_disagreements_total",
+                                "Checks at which another replica's state was not the same as here.");
     n->metrics.syncs = metrics_one(m, METRIC_COUNTER, "pintle_raft_syncs_total", "Log writes with one sync each.");
     n->metrics.entries_synced =
         metrics_one(m, METRIC_COUNTER, "pintle_raft_entries_synced_total", "Entries written by those.");
+    init_disk_metrics(n, m);
 }
 
 static int init_core(struct raft_node *n)
@@ -235,6 +258,7 @@ static void fill_told(const struct raft_node *n, struct raft_status *ret, size_t
     bool own = id == n->o.id;
     const char *address = own ? n->address : n->transport ? transport_told(n->transport, id, &info) : "";
     ret->members[i].connected = own || (n->transport && transport_is_up(n->transport, id));
+    ret->members[i].stateless = own ? n->o.stateless : n->transport && transport_is_stateless(n->transport, id);
     ret->members[i].format = own || !n->transport ? n->o.format : transport_format(n->transport, id);
     snprintf(ret->members[i].address, sizeof(ret->members[i].address), "%s", address);
     if (!n->transport && !own)
@@ -249,6 +273,7 @@ void raft_node_status(const struct raft_node *n, struct raft_status *ret)
     struct raft *r = (struct raft *)&n->core;
     bool leads = n->core_open && raft_state(r) == RAFT_LEADER;
     *ret = (struct raft_status){.is_leader = raft_node_is_leader(n),
+                                .cluster_id = n->o.cluster_id,
                                 .id = n->o.id,
                                 .leader_id = n->told_leader_id,
                                 .term = n->core_open ? raft_current_term(r) : n->meta.term,
@@ -278,7 +303,8 @@ static uint64_t most_advanced(struct raft_node *n)
         raft_index match = 0;
         uint64_t id = n->members[i].id;
         if (id == n->o.id || n->members[i].role != MEMBER_VOTER || !n->transport ||
-            !transport_is_up(n->transport, id) || raft_match_index(&n->core, id, &match))
+            transport_is_stateless(n->transport, id) || !transport_is_up(n->transport, id) ||
+            raft_match_index(&n->core, id, &match))
             continue;
         if (!best || match > best_match) {
             best = id;
@@ -294,6 +320,14 @@ static void ask_transfer(struct raft_node *n)
     e.transfer.server_id = n->transfer_to ? n->transfer_to : most_advanced(n);
     if (e.transfer.server_id)
         node_step(n, &e);
+}
+
+/* A witness leads just long enough to bring what was committed to those that can serve it. */
+void node_hand_on(struct raft_node *n)
+{
+    if (n->o.stateless && !n->transfer_done && raft_state(&n->core) == RAFT_LEADER && n->own_index &&
+        n->applied >= n->own_index && raft_transferee(&n->core) == 0)
+        ask_transfer(n);
 }
 
 static void end_transfer(struct raft_node *n, int err)
@@ -367,6 +401,8 @@ void raft_node_free(struct raft_node *n)
     node_sends_close(n);
     node_receive_close(n);
     node_snapshot_cancel(n);
+    node_resync_free(n);
+    node_verify_free(n);
     transport_free(n->transport);
     n->transport = NULL;
     end_all(n);

@@ -20,6 +20,7 @@
 #include "loop/loop.h"
 
 enum { RAFT_MEMBERS_MAX = 16, RAFT_ADDR_MAX = 128, RAFT_INFO_MAX = 256, RAFT_COMMAND_MAX = 8 << 20 };
+enum { RAFT_FIRST_CLUSTER = 1 }; /* the cluster id of what was never restored from a backup */
 
 /* What a member is for. Voters decide; standbys get the log and may become voters; spares are known, and get nothing. */
 enum raft_member_role { MEMBER_VOTER, MEMBER_STANDBY, MEMBER_SPARE };
@@ -60,6 +61,8 @@ struct raft_machine {
     void (*role)(void *ctx, bool is_leader, uint64_t term, uint64_t leader_id);
     /* Whether this id was a member once and was removed (ids are never reused). May be NULL: never. */
     bool (*removed)(void *ctx, uint64_t id);
+    /* The state here was found wrong and may not be shown any more; or is sound again. May be NULL. */
+    void (*fenced)(void *ctx, bool fenced);
     /* The replica cannot go on (disk error, damaged log); reason is for people. The owner stops the process. */
     void (*failed)(void *ctx, int err, const char *reason);
 };
@@ -73,14 +76,18 @@ struct raft_security {
 };
 
 struct raft_options {
-    const char *dir;     /* data directory, made when absent */
-    uint64_t id;         /* our own member id */
-    uint64_t cluster_id; /* refused when it differs from the one on disk or of a peer */
+    const char *dir; /* data directory, made when absent */
+    uint64_t id;     /* our own member id */
+    /* Refused when it differs from the one on disk or of a peer. 0: as on disk, RAFT_FIRST_CLUSTER when there is none. */
+    uint64_t cluster_id;
     /* On an empty directory: the initial membership, the same on all its members; or, to join, whom to listen to until
      * the leader has sent the membership. A directory that knows its membership does not look here. */
     const struct raft_member *members;
     size_t n_members;
-    bool join;           /* on an empty directory: we are to be added by the members, not one of the first */
+    bool join; /* on an empty directory: we are to be added by the members, not one of the first */
+    /* A witness: votes and keeps the log, but no state. It applies nothing (apply, snapshot_* and restore are not called),
+     * keeps little of the log, and hands leadership on as soon as it gets it: role never says that it leads. */
+    bool stateless;
     const char *listen;  /* address of the peer transport */
     const char *address; /* how others reach it; NULL: as members say */
     struct slice info;   /* ≤ RAFT_INFO_MAX bytes that the others may want to know; they see it in their status */
@@ -124,13 +131,14 @@ struct raft_change_request {
 
 struct raft_status {
     bool is_leader;
-    uint64_t id, leader_id, term, commit_index, applied_index, last_index, snapshot_index;
+    uint64_t cluster_id, id, leader_id, term, commit_index, applied_index, last_index, snapshot_index;
     uint64_t wal_bytes;
     size_t n_members;
     struct {
         struct raft_member member;
         uint64_t match_index;        /* as leader: what it is known to have on disk */
         bool connected;              /* we can send to it */
+        bool stateless;              /* it said so on the present connections */
         unsigned format;             /* newest it knows; 0 = not told */
         char address[RAFT_ADDR_MAX]; /* as it told itself; "" = not told */
         char info[RAFT_INFO_MAX];
@@ -172,6 +180,11 @@ void raft_node_require_format(struct raft_node *n, unsigned format);
 /* Hands leadership to the voter `to`, or to the most advanced one when to is 0; done(ctx, 0) once somebody else leads, -EAGAIN after timeout_ms. */
 void raft_node_transfer(struct raft_node *n, uint64_t to, uint32_t timeout_ms, void (*done)(void *ctx, int err),
                         void *ctx);
+/* Called by the machine's apply: what the state is at index, in one number that is the same on all replicas; damaged: the
+ * machine found by itself that its state is not what it was. See raft/verify.c. */
+void raft_node_digest(struct raft_node *n, uint64_t index, uint64_t digest, bool damaged);
+/* NULL, or why the state here may not be shown to anybody at present (raft/resync.c). */
+const char *raft_node_fenced(const struct raft_node *n);
 /* Stops and frees; pending dones get -ESHUTDOWN. Not from inside a callback of the node. A snapshot that is being
  * written is told to give up; its snapshot_free runs when the pool thread is done with it, at the latest in loop_free,
  * so ctx must live as long as the loop. */

@@ -9,6 +9,8 @@
  *   testify.c  telling peers of our data directory, and judging theirs
  *   send.c     streaming a snapshot to a peer
  *   receive.c  streaming one from a peer, and installing it
+ *   verify.c   comparing the state with the peers'
+ *   resync.c   a replica whose state is wrong gets a sound one
  *
  * Order within a turn: frames, finished work and timers call node_step as they come; the hook (turn.c) then does once
  * what many of them asked for. */
@@ -18,6 +20,7 @@
 #include <raft.h>
 
 #include "raft/entries.h"
+#include "raft/health.h"
 #include "raft/log.h"
 #include "raft/meta.h"
 #include "raft/node.h"
@@ -34,6 +37,7 @@ enum {
     NODE_BACKLOG_MAX = 96 << 20,    /* bytes waiting for the disk beyond which a follower drops appends */
     NODE_SNAPSHOT_BYTES = 64 << 20, /* of log since the last snapshot: take one, whatever the count */
     NODE_TRAILING_BYTES = 16 << 20, /* of log kept behind a snapshot for followers that lag a little */
+    NODE_WITNESS_BYTES = 4 << 20,   /* both, of a witness */
     NODE_SNAPSHOT_RETRY_MS = 10000,
     NODE_SPACE_RETRY_MS = 1000,
     NODE_TIME_OFFSET_MS = 3600000, /* keeps the core's time far from zero */
@@ -79,6 +83,8 @@ struct testifying {
 
 struct node_metrics {
     struct metric *is_leader, *term, *commit, *applied, *pending, *fsync, *syncs, *entries_synced;
+    struct metric *etcd_fsync, *etcd_is_leader, *etcd_has_leader; /* under the names that dashboards know */
+    struct metric *stalls, *sync_recent, *handovers, *disk_full;
 };
 
 struct snapshot_send;
@@ -117,6 +123,7 @@ struct raft_node {
     struct preparing preparing;
     struct loop_timer space_timer;
     bool no_space;
+    struct health health;
     uint64_t wal_bytes;
 
     struct witness witness;
@@ -152,14 +159,20 @@ struct raft_node {
 
     /* snapshots */
     uint64_t snap_index, snap_term;
-    size_t snap_bytes_mark;     /* bytes appended since the last one */
-    struct snap_info snap_info; /* as recovered; for the core's start */
+    size_t snap_bytes_mark;              /* bytes appended since the last one */
+    size_t snap_bytes_max, trailing_max; /* NODE_SNAPSHOT_BYTES, NODE_TRAILING_BYTES, or a witness's */
+    struct snap_info snap_info;          /* as recovered; for the core's start */
     struct snapshot_take *taking;
     struct loop_timer snapshot_timer;
     bool snapshot_held; /* a failure: wait for the timer */
     struct list sends;
     struct snapshot_receive *receive;
     bool installing;
+    bool snapshot_asked; /* a peer needs one that is newer than ours */
+
+    struct verify *verify;
+    struct resync *resync; /* NULL: our state is sound as far as we know */
+    struct metric *m_fenced, *m_disagree;
 
     /* leadership transfer */
     void (*transfer_done)(void *ctx, int err);
@@ -186,6 +199,7 @@ void node_fail(struct raft_node *n, int err, const char *reason);
 /* Makes another turn happen soon. */
 void node_wake(struct raft_node *n);
 void node_check_transfer(struct raft_node *n);
+void node_hand_on(struct raft_node *n);
 
 /* members.c */
 const struct raft_member *node_member(const struct raft_node *n, uint64_t id);
@@ -213,6 +227,8 @@ void node_drop_proposals(struct raft_node *n);
 void node_fail_proposal(struct raft_node *n, struct raft_proposal *p, int err);
 void node_finish_failed(struct raft_node *n);
 void node_prepare_segments(struct raft_node *n);
+/* Whether the log can take that many more bytes, be the disk full or not. */
+bool node_has_room(const struct raft_node *n, size_t bytes);
 
 /* testify.c */
 void node_fill_greeting(void *ctx, struct message *m);
@@ -236,6 +252,34 @@ void node_snapshot_cancel(struct raft_node *n);
 /* send.c */
 void node_send_snapshot(struct raft_node *n, uint64_t to);
 void node_sends_close(struct raft_node *n);
+
+/* Tells the core of a snapshot of ours that is in place, and lets go of the log behind it. */
+void node_snapshot_taken(struct raft_node *n, const struct snap_info *info);
+
+/* verify.c */
+void node_on_digest(struct raft_node *n, uint64_t from, const struct message *m);
+/* Whether the state of member id was, at its newest check, what a majority has. */
+bool node_verify_vouched(const struct raft_node *n, uint64_t id);
+/* What was compared so far is void: the state was replaced. */
+void node_verify_reset(struct raft_node *n);
+void node_verify_free(struct raft_node *n);
+
+/* resync.c */
+/* The state here is wrong: nobody may see it until it was replaced. */
+void node_fence(struct raft_node *n, const char *why);
+/* Whether the directory says that the replica was fenced when it stopped; in the opening. */
+void node_resync_recover(struct raft_node *n);
+/* Part of each turn while fenced. */
+void node_resync_turn(struct raft_node *n);
+void node_on_resync(struct raft_node *n, uint64_t from, const struct message *m);
+/* Whether a snapshot at index, offered by a peer, is one we want; and: it is in incoming.tmp, whole and checked. */
+bool node_resync_wants(const struct raft_node *n, uint64_t index);
+/* Such a one is there: no other may be written over it. */
+bool node_resync_holds(const struct raft_node *n);
+bool node_resync_take(struct raft_node *n, const struct snap_info *info);
+/* The core installed a snapshot of the leader's: the state is a new one. */
+void node_resync_installed(struct raft_node *n);
+void node_resync_free(struct raft_node *n);
 
 /* receive.c */
 void node_on_snapshot(void *ctx, uint64_t from, struct conn *c, struct slice rest);

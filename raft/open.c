@@ -7,7 +7,12 @@
 #include "raft/node_impl.h"
 
 enum { DEFAULT_ELECTION_MS = 250, DEFAULT_HEARTBEAT_MS = 25, DEFAULT_SNAPSHOT_EVERY = 100000 };
-enum { DEFAULT_SEGMENT_BYTES = 16 << 20, SEGMENT_BYTES_MIN = 16 << 10, DEFAULT_QUEUE_MAX = 64 << 20 };
+enum {
+    DEFAULT_SEGMENT_BYTES = 16 << 20,
+    WITNESS_SEGMENT_BYTES = 1 << 20,
+    SEGMENT_BYTES_MIN = 16 << 10,
+    DEFAULT_QUEUE_MAX = 64 << 20
+};
 
 /* ---- the log ---- */
 
@@ -147,6 +152,45 @@ static int bootstrap(struct raft_node *n, uint64_t run, char why[256])
     return err ? err : meta_create(loop_fs(n->l), n->dir, &m, &n->meta);
 }
 
+/* ---- a machine without state ---- */
+
+static void apply_nothing(void *ctx, uint64_t index, struct slice command, struct raft_proposal *proposal)
+{
+    (void)ctx, (void)index, (void)command, (void)proposal;
+}
+
+static void *take_nothing(void *ctx)
+{
+    return ctx;
+}
+
+static int write_nothing(void *frozen, struct raft_sink *sink)
+{
+    (void)frozen, (void)sink;
+    return 0;
+}
+
+static void free_nothing(void *ctx, void *frozen)
+{
+    (void)ctx, (void)frozen;
+}
+
+static int restore_nothing(void *ctx, uint64_t index, struct raft_source *source)
+{
+    (void)ctx, (void)index, (void)source;
+    return 0;
+}
+
+static void keep_no_state(struct raft_machine *m)
+{
+    m->apply = apply_nothing;
+    m->applied = NULL;
+    m->snapshot_take = take_nothing;
+    m->snapshot_write = write_nothing;
+    m->snapshot_free = free_nothing;
+    m->restore = restore_nothing;
+}
+
 /* ---- opening ---- */
 
 static int open_dir(struct raft_node *n, char why[256])
@@ -165,6 +209,15 @@ static int open_dir(struct raft_node *n, char why[256])
     return err;
 }
 
+/* Whoever does not say which cluster this is takes what the directory says. */
+static void take_cluster_id(struct raft_node *n)
+{
+    struct meta m;
+    if (n->o.cluster_id == 0)
+        n->o.cluster_id = meta_read(loop_fs(n->l), n->dir, &m) ? RAFT_FIRST_CLUSTER : m.cluster_id;
+    n->wal_options.cluster_id = n->o.cluster_id;
+}
+
 static int recover(struct raft_node *n, char why[256])
 {
     struct fs *fs = loop_fs(n->l);
@@ -173,6 +226,7 @@ static int recover(struct raft_node *n, char why[256])
     if (err)
         return err;
     loop_random(n->l, &run, sizeof(run));
+    take_cluster_id(n);
     int meta_err = meta_open(fs, n->dir, n->o.cluster_id, n->o.id, run, &n->meta, why);
     if (meta_err && meta_err != -ENOENT)
         return meta_err;
@@ -192,6 +246,7 @@ static int recover(struct raft_node *n, char why[256])
         snprintf(why, 256, "the log in %.150s is gone: wipe the directory and join under a new member id", n->dir);
         err = -EBADMSG;
     }
+    n->stored = entries_last(&n->log);
     return err;
 }
 
@@ -210,7 +265,11 @@ static void copy_options(struct raft_node *n, struct loop *l, const struct raft_
     n->o.election_ms = o->election_ms ? o->election_ms : DEFAULT_ELECTION_MS;
     n->o.heartbeat_ms = o->heartbeat_ms ? o->heartbeat_ms : DEFAULT_HEARTBEAT_MS;
     n->o.snapshot_every = o->snapshot_every ? o->snapshot_every : DEFAULT_SNAPSHOT_EVERY;
-    n->o.segment_bytes = o->segment_bytes ? o->segment_bytes : DEFAULT_SEGMENT_BYTES;
+    n->o.segment_bytes = o->segment_bytes ? o->segment_bytes
+                         : o->stateless   ? WITNESS_SEGMENT_BYTES
+                                          : DEFAULT_SEGMENT_BYTES;
+    n->snap_bytes_max = o->stateless ? NODE_WITNESS_BYTES : NODE_SNAPSHOT_BYTES;
+    n->trailing_max = o->stateless ? NODE_WITNESS_BYTES : NODE_TRAILING_BYTES;
     n->o.queue_max = o->queue_max ? o->queue_max : DEFAULT_QUEUE_MAX;
     n->wal_options = (struct wal_options){loop_fs(l), n->dir, o->cluster_id, n->o.segment_bytes};
 }
@@ -252,6 +311,8 @@ int raft_node_open(struct loop *l, const struct raft_options *o, const struct ra
     struct raft_node *n = mem_new(struct raft_node);
     copy_options(n, l, o);
     n->machine = *m;
+    if (o->stateless)
+        keep_no_state(&n->machine);
     n->ctx = ctx;
     node_init(n);
     err = recover(n, why);
@@ -261,6 +322,7 @@ int raft_node_open(struct loop *l, const struct raft_options *o, const struct ra
         node_destroy(n);
         return err;
     }
+    node_resync_recover(n);
     *ret = n;
     return 0;
 }

@@ -242,13 +242,13 @@ static void serve_confirmed(struct raft_node *n)
     struct list ready;
     list_init(&ready);
     list_each (it, &n->reads_confirmed) {
-        if (read_of(it)->index > n->applied)
+        if (read_of(it)->index > n->applied && !n->resync)
             continue;
         list_remove(it);
         list_push(&ready, it);
     }
     for (struct list *it; (it = list_pop(&ready));)
-        read_of(it)->done(read_of(it), 0);
+        read_of(it)->done(read_of(it), n->resync ? -EAGAIN : 0);
 }
 
 static void give_up_late(struct raft_node *n, struct list *reads)

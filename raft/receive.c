@@ -106,6 +106,8 @@ void node_installed(struct raft_node *n, uint64_t index)
         node_fail(n, err, "cannot restore the state from the leader's snapshot");
     else
         log_info(loop_log(n->l), "raft", "snapshot installed index=%" PRIu64, index);
+    if (!err)
+        node_resync_installed(n);
     node_wake(n);
 }
 
@@ -152,6 +154,8 @@ static void work_done(struct node_work *w)
     if (r->verified) {
         if (worth_it(n, r))
             offer(n, r);
+        else
+            node_resync_take(n, &r->info);
         end_receive(r);
         node_wake(n);
         return;
@@ -181,8 +185,11 @@ static bool take_frame(struct snapshot_receive *r, const struct frame *f)
     struct message m;
     switch (f->type) {
     case FRAME_SNAP_HEAD:
-        if (r->term || frame_read_message(f, &m) || m.term < raft_current_term(&r->n->core) ||
-            m.index <= raft_commit_index(&r->n->core)) /* nothing in it that we have not */
+        if (r->term || frame_read_message(f, &m))
+            return false;
+        if (!node_resync_wants(r->n, m.index) &&
+            (m.term < raft_current_term(&r->n->core) ||
+             m.index <= raft_commit_index(&r->n->core))) /* nothing in it that we have not */
             return false;
         r->term = m.term;
         return true;
@@ -237,7 +244,7 @@ void node_on_snapshot(void *ctx, uint64_t from, struct conn *c, struct slice res
     struct raft_node *n = ctx;
     if (n->receive && !n->receive->busy)
         end_receive(n->receive); /* the sender has given that one up */
-    if (n->receive || n->installing || n->closing || n->failed) {
+    if (n->receive || n->installing || node_resync_holds(n) || n->closing || n->failed) {
         conn_close(c); /* the leader tries again */
         return;
     }

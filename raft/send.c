@@ -13,7 +13,8 @@ struct snapshot_send {
     struct list link; /* in n->sends */
     struct raft_node *n;
     struct node_work w; /* reads the next block */
-    bool busy, eof, gone, ended;
+    bool busy, gone, ended;
+    bool head_only; /* the peer keeps no state: it gets the head of the snapshot, and an end */
     uint64_t to, index, at;
     struct transport_dial *dial;
     struct conn *conn;
@@ -48,11 +49,19 @@ static void end_send(struct snapshot_send *s)
         free_send(s);
 }
 
+/* What comes next, into the block: its size, 0 at the end, or a negative errno. */
+static ssize_t read_some(struct snapshot_send *s)
+{
+    if (!s->head_only)
+        return file_pread(s->file, s->block->bytes, FRAME_SNAP_MAX, s->at);
+    return s->at ? 0 : snap_read_head(s->file, s->block->bytes);
+}
+
 static void read_run(struct node_work *w)
 {
     struct snapshot_send *s = container_of(w, struct snapshot_send, w);
     s->err = s->file ? 0 : fs_open(loop_fs(w->n->l), s->path, FS_READ, &s->file);
-    ssize_t r = s->err ? s->err : file_pread(s->file, s->block->bytes, FRAME_SNAP_MAX, s->at);
+    ssize_t r = s->err ? s->err : read_some(s);
     s->err = r < 0 ? (int)r : 0;
     s->block_n = r < 0 ? 0 : (size_t)r;
 }
@@ -170,10 +179,11 @@ void node_send_snapshot(struct raft_node *n, uint64_t to)
         if (container_of(it, struct snapshot_send, link)->to == to)
             return;
     }
-    if (n->snap_index == 0 || !n->transport)
+    if (n->snap_index == 0 || !n->transport || n->o.stateless) /* a witness has nothing to give */
         return;
     struct snapshot_send *s = mem_new(struct snapshot_send);
     s->n = n;
+    s->head_only = transport_is_stateless(n->transport, to);
     s->to = to;
     s->index = n->snap_index;
     s->linger.cb = on_linger;

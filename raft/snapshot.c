@@ -6,13 +6,11 @@
 
 #include "base/hash.h"
 #include "base/mem.h"
-#include "codec/lz4.h"
 #include "raft/wire.h"
 
 /* Header: magic 8, version 4, crc32c 4 (of the rest), cluster id 8, index 8, term 8, conf index 8, conf length 4, zero
- * 4, conf. Block: raw length 4, stored length 4, crc32c 4 (of the stored bytes), kind 4, bytes. */
-enum { HEAD_FIXED = 56, HEAD_CRC_FROM = 16, BLOCK_HEAD = 16 };
-enum block_kind { BLOCK_LZ4 = 1, BLOCK_RAW = 2, BLOCK_END = 3 };
+ * 4, conf. */
+enum { HEAD_FIXED = 56, HEAD_CRC_FROM = 16 };
 
 static const char snap_magic[8] = {'P', 'i', 'n', 't', 'l', 'e', 'S', 'N'};
 
@@ -23,8 +21,7 @@ struct writer {
     struct file *file;
     atomic_bool *cancel;
     uint64_t at, total;
-    char *block, *packed; /* packed: a block's head and bytes */
-    size_t n;
+    struct buf block, packed;
     int err;
 };
 
@@ -57,27 +54,15 @@ static int put_header(struct writer *w, const struct snap_info *info)
     return put(w, head, HEAD_FIXED + info->conf_n);
 }
 
-static int put_block(struct writer *w, enum block_kind kind, size_t raw, size_t stored)
-{
-    put_u32(w->packed, (uint32_t)raw);
-    put_u32(w->packed + 4, (uint32_t)stored);
-    put_u32(w->packed + 8, crc32c(0, w->packed + BLOCK_HEAD, stored));
-    put_u32(w->packed + 12, (uint32_t)kind);
-    return put(w, w->packed, BLOCK_HEAD + stored);
-}
-
 static int flush_block(struct writer *w)
 {
-    if (w->n == 0 || w->err)
+    if (w->block.n == 0 || w->err)
         return w->err;
-    size_t n = lz4_pack(slice_of(w->block, w->n), w->packed + BLOCK_HEAD, w->n - 1);
-    enum block_kind kind = n ? BLOCK_LZ4 : BLOCK_RAW;
-    if (!n)
-        memcpy(w->packed + BLOCK_HEAD, w->block, n = w->n);
-    int err = put_block(w, kind, w->n, n);
-    w->total += w->n;
-    w->n = 0;
-    return err;
+    buf_clear(&w->packed);
+    w->err = block_pack(&w->packed, buf_slice(&w->block));
+    w->total += w->block.n;
+    buf_clear(&w->block);
+    return put(w, w->packed.p, w->packed.n);
 }
 
 static int sink_write(struct raft_sink *sink, const void *p, size_t n)
@@ -85,12 +70,11 @@ static int sink_write(struct raft_sink *sink, const void *p, size_t n)
     struct writer *w = container_of(sink, struct writer, sink);
     const char *from = p;
     while (n > 0 && !w->err) {
-        size_t room = SNAP_BLOCK - w->n, part = n < room ? n : room;
-        memcpy(w->block + w->n, from, part);
-        w->n += part;
+        size_t room = BLOCK_BYTES - w->block.n, part = n < room ? n : room;
+        w->err = buf_add(&w->block, from, part);
         from += part;
         n -= part;
-        if (w->n == SNAP_BLOCK)
+        if (w->block.n == BLOCK_BYTES)
             flush_block(w);
     }
     return w->err;
@@ -98,8 +82,9 @@ static int sink_write(struct raft_sink *sink, const void *p, size_t n)
 
 static int put_end(struct writer *w)
 {
-    put_u64(w->packed + BLOCK_HEAD, w->total);
-    return put_block(w, BLOCK_END, 0, 8);
+    buf_clear(&w->packed);
+    w->err = block_pack_end(&w->packed, w->total);
+    return put(w, w->packed.p, w->packed.n);
 }
 
 static int write_file(struct writer *w, const struct snap_info *info,
@@ -132,12 +117,12 @@ int snap_write(struct fs *fs, const char *dir, const struct snap_info *info,
     int err = fs_open(fs, tmp, FS_READ | FS_WRITE | FS_CREATE | FS_TRUNC, &w.file);
     if (err)
         return err;
-    w.block = mem_alloc(SNAP_BLOCK);
-    w.packed = mem_alloc(BLOCK_HEAD + SNAP_BLOCK);
+    buf_init(&w.block, BLOCK_BYTES);
+    buf_init(&w.packed, BLOCK_STORED_MAX);
     err = write_file(&w, info, write, frozen);
     file_close(w.file);
-    mem_free(w.block);
-    mem_free(w.packed);
+    buf_done(&w.block);
+    buf_done(&w.packed);
     if (!err)
         err = fs_rename(fs, tmp, path);
     if (!err)
@@ -210,8 +195,9 @@ int snap_find(struct fs *fs, const char *dir, uint64_t *ret_index)
 
 /* ---- reading ---- */
 
-static int read_exact(struct snap_reader *r, void *p, size_t n)
+static int read_exact(void *ctx, void *p, size_t n)
 {
+    struct snap_reader *r = ctx;
     ssize_t got = file_pread(r->file, p, n, r->at);
     if (got < 0)
         return (int)got;
@@ -244,57 +230,9 @@ static int read_header(struct snap_reader *r)
     return r->info.index && r->info.term ? 0 : -EBADMSG;
 }
 
-static int end_block(struct snap_reader *r, size_t stored)
-{
-    r->end = true;
-    return stored == 8 && get_u64(r->packed) == r->total ? 0 : -EBADMSG;
-}
-
-static int next_block(struct snap_reader *r)
-{
-    char head[BLOCK_HEAD];
-    int err = read_exact(r, head, sizeof(head));
-    if (err)
-        return err;
-    size_t raw = get_u32(head), stored = get_u32(head + 4);
-    uint32_t kind = get_u32(head + 12);
-    if (raw > SNAP_BLOCK || stored > SNAP_BLOCK)
-        return -EBADMSG;
-    err = read_exact(r, r->packed, stored);
-    if (err)
-        return err;
-    if (get_u32(head + 8) != crc32c(0, r->packed, stored))
-        return -EBADMSG;
-    if (kind == BLOCK_END)
-        return end_block(r, stored);
-    if (kind == BLOCK_RAW && raw == stored)
-        memcpy(r->block, r->packed, raw);
-    else if (kind != BLOCK_LZ4 || lz4_unpack(slice_of(r->packed, stored), r->block, raw))
-        return -EBADMSG;
-    r->n = raw;
-    r->used = 0;
-    r->total += raw;
-    return 0;
-}
-
 static int source_read(struct raft_source *source, void *p, size_t n)
 {
-    struct snap_reader *r = container_of(source, struct snap_reader, source);
-    for (char *to = p; n > 0;) {
-        if (r->used == r->n) {
-            if (!r->err)
-                r->err = r->end ? -ENODATA : next_block(r);
-            if (r->err)
-                return r->err;
-            continue;
-        }
-        size_t left = r->n - r->used, part = n < left ? n : left;
-        memcpy(to, r->block + r->used, part);
-        r->used += part;
-        to += part;
-        n -= part;
-    }
-    return 0;
+    return block_read(&container_of(source, struct snap_reader, source)->blocks, p, n);
 }
 
 int snap_open(struct fs *fs, const char *path, struct snap_reader **ret)
@@ -306,8 +244,7 @@ int snap_open(struct fs *fs, const char *path, struct snap_reader **ret)
     struct snap_reader *r = mem_new(struct snap_reader);
     r->source.read = source_read;
     r->file = f;
-    r->block = mem_alloc(SNAP_BLOCK);
-    r->packed = mem_alloc(SNAP_BLOCK);
+    block_reader_init(&r->blocks, read_exact, r);
     err = read_header(r);
     if (err) {
         snap_close(r);
@@ -322,8 +259,7 @@ void snap_close(struct snap_reader *r)
     if (!r)
         return;
     file_close(r->file);
-    mem_free(r->block);
-    mem_free(r->packed);
+    block_reader_done(&r->blocks);
     mem_free(r);
 }
 
@@ -333,10 +269,25 @@ int snap_verify(struct fs *fs, const char *path, struct snap_info *ret_info)
     int err = snap_open(fs, path, &r);
     if (err)
         return err;
-    while (!err && !r->end)
-        err = next_block(r);
+    while (!err && !r->blocks.end)
+        err = block_reader_next(&r->blocks);
     if (!err)
         *ret_info = r->info;
     snap_close(r);
     return err;
+}
+
+ssize_t snap_read_head(struct file *f, char *out)
+{
+    ssize_t got = file_pread(f, out, HEAD_FIXED + SNAP_CONF_MAX, 0);
+    size_t n = got < HEAD_FIXED ? 0 : get_u32(out + 48);
+    if (got < 0 || n > SNAP_CONF_MAX || (size_t)got < HEAD_FIXED + n)
+        return got < 0 ? got : -EBADMSG;
+    char *end = out + HEAD_FIXED + n;
+    put_u32(end, 0);
+    put_u32(end + 4, 8);
+    put_u32(end + 12, BLOCK_END);
+    put_u64(end + BLOCK_HEAD, 0); /* bytes of state */
+    put_u32(end + 8, crc32c(0, end + BLOCK_HEAD, 8));
+    return (ssize_t)(HEAD_FIXED + n + BLOCK_HEAD + 8);
 }

@@ -1,4 +1,4 @@
-/* Snapshots on disk: a header, then lz4 blocks, each with its checksum, then an end mark with the total.
+/* Snapshots on disk: a header, then blocks (blocks.h).
  *
  * Happy path: snap_write streams a frozen state to snapshot.tmp, syncs, renames it to snapshot-<index>, syncs the
  * directory and removes older ones, so there is always one whole snapshot. snap_open reads it back, block by block:
@@ -11,15 +11,15 @@
 
 #include <stdatomic.h>
 
-#include "base/buf.h"
 #include "loop/loop.h"
+#include "raft/blocks.h"
 #include "raft/node.h"
 
 enum {
-    SNAP_BLOCK = 256 << 10,  /* bytes of state a block holds at most */
     SNAP_CONF_MAX = 8 << 10, /* encoded configuration */
     SNAP_VERSION = 1,
     SNAP_PATH_MAX = 512,
+    SNAP_NOTHING_MAX = 16 << 10,
 };
 
 struct snap_info {
@@ -44,17 +44,16 @@ struct snap_reader {
     struct raft_source source; /* for the machine's restore */
     struct snap_info info;
     struct file *file;
-    uint64_t at;    /* in the file */
-    uint64_t total; /* bytes of state read so far */
-    char *block, *packed;
-    size_t n, used; /* of block */
-    bool end;
-    int err; /* sticks: what follows a block that could not be read makes no sense */
+    uint64_t at; /* in the file */
+    struct block_reader blocks;
 };
 
 /* Opens the snapshot file at path. 0, -EBADMSG or an I/O error. */
 int snap_open(struct fs *fs, const char *path, struct snap_reader **ret);
 void snap_close(struct snap_reader *r);
+/* A snapshot of nothing at the same index, for a member that keeps no state: the head of an open snapshot file, and an end.
+ * Writes at most SNAP_NOTHING_MAX bytes; their number or a negative errno. */
+ssize_t snap_read_head(struct file *f, char *out);
 /* Reads a whole snapshot file and checks all of it. Fills ret_info. */
 int snap_verify(struct fs *fs, const char *path, struct snap_info *ret_info);
 

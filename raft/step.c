@@ -347,8 +347,8 @@ static bool on_append(struct raft_node *n, const struct raft_member *from, const
     struct append a;
     if (frame_read_append(f, &a))
         return false;
-    if (a.n && n->pending.records.n > NODE_BACKLOG_MAX)
-        return true; /* the disk does not keep up: lose it, the leader sends it again */
+    if (a.n && (n->pending.records.n > NODE_BACKLOG_MAX || !node_has_room(n, f->payload.n)))
+        return true; /* the disk does not keep up, or is full: lose it, the leader sends it again */
     size_t start = frame_append_data_at(a.n) - FRAME_HEAD;
     struct raft_entry *entries = a.n ? mem_try(a.n * sizeof(*entries)) : NULL;
     n->receiving = a.n ? blob_copy(slice_from(f->payload, start)) : NULL;
@@ -450,6 +450,12 @@ static bool on_message(struct raft_node *n, const struct raft_member *from, cons
             return true; /* the core asserts that no candidate installs a snapshot */
         fill_timeout_now(&out, m);
         break;
+    case FRAME_DIGEST:
+        node_on_digest(n, from->id, m);
+        return true;
+    case FRAME_RESYNC:
+        node_on_resync(n, from->id, m);
+        return true;
     default:
         return node_on_read_frame(n, from->id, m);
     }

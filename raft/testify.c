@@ -9,6 +9,7 @@ void node_fill_greeting(void *ctx, struct message *m)
 {
     const struct raft_node *n = ctx;
     _Static_assert((int)FRAME_RUNS == (int)META_RUNS, "a greeting tells all the marks that a directory has");
+    m->stateless = n->o.stateless;
     m->term = n->meta.term;
     m->index = entries_last(&n->log);
     m->incarnation = n->meta.incarnation;

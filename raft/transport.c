@@ -40,6 +40,7 @@ struct peer {
     uint64_t retry_ms;
     uint64_t heard;  /* loop_now */
     unsigned format; /* 0 = it has not said */
+    bool stateless;
 };
 
 struct incoming {
@@ -211,6 +212,7 @@ static void inform(struct peer *p)
 static enum refusal greet(struct peer *p, const struct message *m)
 {
     p->format = m->format ? m->format : 1;
+    p->stateless = m->stateless;
     return p->t->o.handler->on_greeting(p->t->o.ctx, p->id, m);
 }
 
@@ -309,6 +311,12 @@ unsigned transport_format(const struct transport *t, uint64_t id)
 {
     const struct peer *p = find_peer(t, id);
     return p ? p->format : 0;
+}
+
+bool transport_is_stateless(const struct transport *t, uint64_t id)
+{
+    const struct peer *p = find_peer(t, id);
+    return p && p->stateless;
 }
 
 const char *transport_address(const struct transport *t, uint64_t id)

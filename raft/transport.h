@@ -80,6 +80,8 @@ void transport_set_members(struct transport *t, const struct raft_member *member
 const char *transport_address(const struct transport *t, uint64_t id);
 /* What a peer told of itself: its address ("" when nothing) and info. */
 const char *transport_told(const struct transport *t, uint64_t id, struct slice *ret_info);
+/* Whether a peer said that it keeps no state. */
+bool transport_is_stateless(const struct transport *t, uint64_t id);
 /* The newest format a peer said it knows on the present connections; 0 while it has said nothing. */
 unsigned transport_format(const struct transport *t, uint64_t id);
 

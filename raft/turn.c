@@ -80,6 +80,17 @@ static bool out_of_space(const struct raft_node *n)
     return n->no_space && n->spares.n + n->writing.n_lent <= WAL_RESERVE;
 }
 
+/* On a full disk the log lives on its spare segments. Running out of them would end the replica, so whatever would need
+ * more is refused before; half of each may be lost to records that do not fit. */
+bool node_has_room(const struct raft_node *n, size_t bytes)
+{
+    if (!n->no_space)
+        return true;
+    uint64_t room = (n->spares.n + n->writing.n_lent) * n->o.segment_bytes / 2;
+    uint64_t taken = n->pending.records.n + (n->writing.busy ? n->writing.op.records.n : 0);
+    return taken + n->proposal_bytes + bytes <= room;
+}
+
 static int refusal(const struct raft_node *n, const struct blob *command, const struct raft_proposal *p)
 {
     if (n->failed || n->closing)
@@ -90,7 +101,7 @@ static int refusal(const struct raft_node *n, const struct blob *command, const 
         return -EAGAIN;
     if (n->proposal_bytes + command->n > n->o.queue_max)
         return -EBUSY;
-    return out_of_space(n) && !p->use_reserve ? -ENOSPC : 0;
+    return out_of_space(n) && !(p->use_reserve && node_has_room(n, command->n)) ? -ENOSPC : 0;
 }
 
 void raft_node_propose(struct raft_node *n, struct blob *command, struct raft_proposal *p)
@@ -228,7 +239,7 @@ static void apply_committed(struct raft_node *n)
     struct list done;
     list_init(&done);
     uint64_t from = n->applied;
-    for (int i = 0; n->applied < raft_commit_index(&n->core) && !n->installing && !n->failed; i++) {
+    for (int i = 0; n->applied < raft_commit_index(&n->core) && !n->installing && !n->failed && !n->resync; i++) {
         const struct entry *entry = entries_get(&n->log, n->applied + 1);
         if (!entry || i == NODE_APPLY_BATCH) {
             if (entry)
@@ -258,7 +269,8 @@ static uint64_t known_leader(struct raft_node *n, bool leading)
 
 static void tell_role(struct raft_node *n)
 {
-    bool leading = raft_state(&n->core) == RAFT_LEADER && n->own_index && n->applied >= n->own_index && !n->failed;
+    bool leading = raft_state(&n->core) == RAFT_LEADER && n->own_index && n->applied >= n->own_index && !n->failed &&
+                   !n->resync && !n->o.stateless;
     uint64_t term = raft_current_term(&n->core), leader = n->failed ? 0 : known_leader(n, leading);
     if (leading == n->told_leader && leader == n->told_leader_id && (term == n->told_term || !leading))
         return;
@@ -335,11 +347,23 @@ static void report_stored(struct raft_node *n)
     node_step(n, &e);
 }
 
+/* Whether the others have committed all of the write under way, or just done. */
+static bool overtaken(const struct raft_node *n)
+{
+    return n->writing.op.n_records && raft_commit_index(&n->core) >= n->writing.last;
+}
+
 static void measure_write(struct raft_node *n)
 {
+    uint64_t took = loop_now(n->l) - n->writing.started;
+    if (n->health.stalled)
+        log_info(loop_log(n->l), "raft", "the disk answers again after ms=%" PRIu64, took / (uint64_t)NS_PER_MS);
+    n->health.stalled = false;
+    health_note_sync(&n->health, took, n->told_leader && overtaken(n));
     if (!n->o.metrics)
         return;
-    metric_observe(n->metrics.fsync, (double)(loop_now(n->l) - n->writing.started) / 1e9);
+    metric_observe(n->metrics.fsync, (double)took / 1e9);
+    metric_observe(n->metrics.etcd_fsync, (double)took / 1e9);
     n->metrics.syncs->value += 1;
     n->metrics.entries_synced->value += (double)n->writing.op.n_records;
 }
@@ -412,6 +436,53 @@ static void write_log(struct raft_node *n)
     node_work_queue(n, LOOP_LANE_LOG, &x->w);
 }
 
+/* ---- the disk's health ---- */
+
+static void handed_over(void *ctx, int err)
+{
+    (void)ctx, (void)err; /* the roles tell; another attempt waits its time */
+}
+
+static void hand_over(struct raft_node *n, enum health_trouble trouble)
+{
+    uint64_t now = loop_now(n->l);
+    if (n->transfer_done || !health_may_hand_over(&n->health, now))
+        return;
+    health_handed_over(&n->health, now);
+    log_warn(loop_log(n->l), "raft", "handing leadership over reason=\"the disk is %s\" recent_ms=%" PRIu64,
+             health_name(trouble), n->health.recent_ns / (uint64_t)NS_PER_MS);
+    raft_node_transfer(n, 0, 2 * n->o.election_ms, handed_over, n);
+}
+
+static void note_stall(struct raft_node *n, const struct health_signs *signs)
+{
+    if (signs->busy_ns <= signs->stall_ns || n->health.stalled)
+        return;
+    n->health.stalled = true;
+    log_warn(loop_log(n->l), "raft", "the disk stalls: a write of the log takes longer than ms=%" PRIu64,
+             signs->stall_ns / (uint64_t)NS_PER_MS);
+    if (n->metrics.stalls)
+        n->metrics.stalls->value += 1;
+}
+
+static void check_disk(struct raft_node *n)
+{
+    struct health *h = &n->health;
+    uint64_t now = loop_now(n->l);
+    const struct health_signs signs = {.busy_ns = n->writing.busy ? now - n->writing.started : 0,
+                                       .stall_ns = HEALTH_STALL * (uint64_t)n->o.election_ms * NS_PER_MS,
+                                       .overtaken = overtaken(n),
+                                       .full = out_of_space(n)};
+    note_stall(n, &signs);
+    if (!n->told_leader)
+        h->lead_since = 0;
+    else if (!h->lead_since)
+        h->lead_since = now;
+    enum health_trouble trouble = health_judge(h, &signs);
+    if (trouble && n->told_leader && n->n_members > 1)
+        hand_over(n, trouble);
+}
+
 /* ---- the turn ---- */
 
 void node_on_core_timer(struct loop_timer *t)
@@ -447,7 +518,11 @@ static void update_metrics(struct raft_node *n)
 {
     if (!n->o.metrics)
         return;
-    n->metrics.is_leader->value = n->told_leader;
+    n->metrics.is_leader->value = n->metrics.etcd_is_leader->value = n->told_leader;
+    n->metrics.etcd_has_leader->value = n->told_leader_id != 0;
+    n->metrics.sync_recent->value = (double)n->health.recent_ns / 1e9;
+    n->metrics.handovers->value = (double)n->health.n_handovers;
+    n->metrics.disk_full->value = out_of_space(n);
     n->metrics.term->value = (double)raft_current_term(&n->core);
     n->metrics.commit->value = (double)raft_commit_index(&n->core);
     n->metrics.applied->value = (double)n->applied;
@@ -482,6 +557,7 @@ void node_turn(struct loop_hook *h)
     node_follow_members(n);
     node_finish_failed(n);
     tell_role(n);
+    node_resync_turn(n);
     if (raft_state(&n->core) == RAFT_LEADER && n->own_index == 0)
         submit_barrier(n);
     node_submit_change(n);
@@ -490,7 +566,9 @@ void node_turn(struct loop_hook *h)
     write_log(n);
     node_reads_turn(n);
     node_snapshot_turn(n);
+    check_disk(n);
     node_check_transfer(n);
+    node_hand_on(n);
     node_testify_turn(n);
     set_timer(n);
     update_metrics(n);

@@ -1,14 +1,22 @@
 /* How transactions look in the log: msgpack arrays that begin with a command number.
- *   [1, time_ms, request_id, [[kind, table, key, compare, mod_revision, value, hole, type_len, attrs, ttl_ms], …]]
+ *   [1, time_ms, request_id, [[kind, table, key, compare, mod_revision, value, hole, type_len, attrs, ttl_ms], …], actor]
+ *                               transaction; actor only since format 2
  *   [2, time_ms, revision]      compaction
  *   [3, time_ms]                expiry
- *   [4, time_ms, format]        from now on this format is in force (since format 2; see store/format.h) */
+ *   [4, time_ms, format]        from now on this format is in force (since format 2; see store/format.h)
+ *   [5, time_ms, table, key]    check of the state, of the items from there on (since format 2)
+ *   [6, time_ms, table, revision] compaction of one table (since format 2) */
 #include <errno.h>
 
 #include "base/hash.h"
 #include "store/internal.h"
 
-enum { CMD_TXN = 1, CMD_COMPACT = 2, CMD_EXPIRE = 3, CMD_FORMAT = 4, OP_FIELDS = 10, REQUEST_ID_MAX = 64 };
+enum { CMD_TXN = 1, CMD_COMPACT = 2, CMD_EXPIRE = 3, CMD_FORMAT = 4, CMD_CHECK = 5, CMD_TRIM = 6, OP_FIELDS = 10 };
+
+static struct slice cut_actor(struct slice actor)
+{
+    return slice_of(actor.p, actor.n < STORE_ACTOR_MAX ? actor.n : STORE_ACTOR_MAX);
+}
 
 static void encode_op(struct buf *out, const struct store_op *op)
 {
@@ -27,13 +35,15 @@ static void encode_op(struct buf *out, const struct store_op *op)
 
 void store_txn_encode(struct buf *out, const struct store_txn *txn)
 {
-    pack_array(out, 4);
+    pack_array(out, txn->actor.n ? 5 : 4);
     pack_u64(out, CMD_TXN);
     pack_u64(out, txn->time_ms);
     pack_bin(out, txn->request_id);
     pack_array(out, txn->n);
     for (size_t i = 0; i < txn->n; i++)
         encode_op(out, &txn->ops[i]);
+    if (txn->actor.n)
+        pack_bin(out, cut_actor(txn->actor));
 }
 
 void store_compact_encode(struct buf *out, uint64_t revision, uint64_t time_ms)
@@ -57,6 +67,24 @@ void store_format_encode(struct buf *out, unsigned format, uint64_t time_ms)
     pack_u64(out, CMD_FORMAT);
     pack_u64(out, time_ms);
     pack_u64(out, format);
+}
+
+void store_trim_encode(struct buf *out, struct slice table, uint64_t revision, uint64_t time_ms)
+{
+    pack_array(out, 4);
+    pack_u64(out, CMD_TRIM);
+    pack_u64(out, time_ms);
+    pack_bin(out, table);
+    pack_u64(out, revision);
+}
+
+void store_check_encode(struct buf *out, struct slice table, struct slice key, uint64_t time_ms)
+{
+    pack_array(out, 4);
+    pack_u64(out, CMD_CHECK);
+    pack_u64(out, time_ms);
+    pack_bin(out, table);
+    pack_bin(out, key);
 }
 
 static bool decode_op(const struct pack_value *v, struct store_op *op)
@@ -103,16 +131,18 @@ static void chain_hash(struct store *s, const struct store_table *t, struct slic
     s->hash = hash64(value, s->hash);
 }
 
-static size_t item_bytes(const struct store_item *i)
-{
-    return i->value->n + i->key_len + i->attrs_len + sizeof *i;
-}
-
 static void record(struct store *s, struct store_table *t, struct store_item *now, struct store_item *before,
                    bool deleted)
 {
     t->revision = s->revision;
-    event_push(s, t, &(struct store_event){s->revision, item_ref(now), before, deleted});
+    event_push(s, t,
+               &(struct store_event){.revision = s->revision,
+                                     .now = item_ref(now),
+                                     .before = before,
+                                     .actor = s->acting ? blob_ref(s->acting) : NULL,
+                                     .time_ms = s->time_ms,
+                                     .hash = s->hash,
+                                     .deleted = deleted});
 }
 
 static int put(struct store *s, const struct store_op *op, struct store_item **ret)
@@ -161,12 +191,26 @@ static bool seen_before(struct store *s, struct slice id, struct store_result *r
     return true;
 }
 
+/* Transactions in a row are often the same one's: then they share the name. */
+static void act_as(struct store *s, struct slice actor)
+{
+    s->acting = NULL;
+    if (!actor.n)
+        return;
+    actor = cut_actor(actor);
+    if (!slice_eq(blob_slice(s->actor), actor)) {
+        blob_unref(s->actor);
+        s->actor = blob_copy(actor);
+    }
+    s->acting = s->actor;
+}
+
 static void apply_txn(struct store *s, const struct pack_value *cmd, struct store_result *ret)
 {
     const struct pack_value *ops = pack_at(cmd, 3);
     struct slice id = pack_get_bin(pack_at(cmd, 2));
     struct store_op op;
-    if (pack_len(ops) == 0 || pack_len(ops) > STORE_OPS_MAX || id.n > REQUEST_ID_MAX) {
+    if (pack_len(ops) == 0 || pack_len(ops) > STORE_OPS_MAX || id.n > STORE_REQUEST_ID_MAX) {
         ret->err = -EBADMSG;
         return;
     }
@@ -176,6 +220,7 @@ static void apply_txn(struct store *s, const struct pack_value *cmd, struct stor
         ret->failed_op = i;
         ret->err = decode_op(pack_at(ops, i), &op) ? check_op(s, &op, &ret->current) : -EBADMSG;
     }
+    act_as(s, pack_get_bin(pack_at(cmd, 4)));
     for (size_t i = 0; i < pack_len(ops) && !ret->err; i++) {
         decode_op(pack_at(ops, i), &op);
         if (op.kind == STORE_PUT)
@@ -212,12 +257,32 @@ static void apply_format(struct store *s, uint64_t format, struct store_result *
         s->format = (unsigned)format;
 }
 
+static void apply_check(struct store *s, struct slice table, struct slice key, struct store_result *ret)
+{
+    if (table.n > STORE_KEY_MAX || key.n > STORE_KEY_MAX) {
+        ret->err = -EBADMSG;
+        return;
+    }
+    state_check(s, table, key, &s->check);
+    ret->check = &s->check;
+}
+
+static void apply_trim(struct store *s, struct slice table, uint64_t revision, struct store_result *ret)
+{
+    struct store_table *t = map_get(&s->tables, table);
+    if (!table.n)
+        ret->err = -EBADMSG;
+    else if (t)
+        events_trim(s, t, revision);
+}
+
 void store_apply(struct store *s, struct slice command, struct store_result *ret)
 {
     const struct pack_value *cmd = pack_read(s->reader, command, NULL);
     uint64_t time_ms = pack_get_u64(pack_at(cmd, 1));
     uint64_t time_before = s->time_ms;
     *ret = (struct store_result){.revision = s->revision};
+    s->acting = NULL;
     if (time_ms > s->time_ms)
         s->time_ms = time_ms;
     switch (pack_get_u64(pack_at(cmd, 0))) {
@@ -233,6 +298,12 @@ void store_apply(struct store *s, struct slice command, struct store_result *ret
         break;
     case CMD_FORMAT:
         apply_format(s, pack_get_u64(pack_at(cmd, 2)), ret);
+        break;
+    case CMD_CHECK:
+        apply_check(s, pack_get_bin(pack_at(cmd, 2)), pack_get_bin(pack_at(cmd, 3)), ret);
+        break;
+    case CMD_TRIM:
+        apply_trim(s, pack_get_bin(pack_at(cmd, 2)), pack_get_u64(pack_at(cmd, 3)), ret);
         break;
     default:
         ret->err = -EBADMSG;

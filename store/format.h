@@ -8,7 +8,8 @@
  * before, so a replica may be downgraded until then.
  *
  *   1  transactions, compactions, expiry; snapshots of tables, windows and request ids
- *   2  checks of the state hash; the format command itself */
+ *   2  checks of the state; the format command itself; trimming one table; who asked for a transaction; snapshots with
+ *      the times, actors and hashes of events */
 #ifndef PINTLE_STORE_FORMAT_H
 #define PINTLE_STORE_FORMAT_H
 

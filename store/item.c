@@ -3,7 +3,19 @@
 #include <stdio.h>
 
 #include "base/buf.h"
+#include "base/hash.h"
 #include "base/mem.h"
+
+static uint32_t sum_of(const struct store_item *i)
+{
+    uint32_t sum = crc32c(0, i->data, i->key_len + i->attrs_len);
+    return crc32c(sum, i->value->bytes, i->value->n);
+}
+
+bool item_intact(const struct store_item *i)
+{
+    return i->sum == sum_of(i);
+}
 
 struct store_item *item_new(struct slice key, struct slice attrs, struct blob *value, unsigned type_len)
 {
@@ -13,6 +25,7 @@ struct store_item *item_new(struct slice key, struct slice attrs, struct blob *v
     memcpy(i->data, key.p, key.n);
     if (attrs.n)
         memcpy(i->data + key.n, attrs.p, attrs.n);
+    i->sum = sum_of(i);
     return i;
 }
 

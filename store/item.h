@@ -20,7 +20,8 @@ struct store_item {
     uint64_t expires_ms; /* cluster time; 0 = never */
     struct blob *value;
     unsigned key_len, attrs_len;
-    char data[]; /* key, then encoded attrs */
+    uint32_t sum; /* of key, attrs and value, as they were made: finds memory that changed behind our back */
+    char data[];  /* key, then encoded attrs */
 };
 
 static inline struct slice item_key(const struct store_item *i)
@@ -41,6 +42,8 @@ static inline struct store_item *item_ref(struct store_item *i)
         i->refs++;
     return i;
 }
+/* Whether the item still is what it was made as. Any thread that holds it. */
+bool item_intact(const struct store_item *i);
 /* NULL is fine. */
 void item_unref(struct store_item *i);
 

@@ -19,11 +19,19 @@ struct store *store_new(void)
 
 static void table_clear(struct store_table *t)
 {
-    for (uint64_t seq = t->first_seq; seq < t->next_seq; seq++)
-        event_clear(event_at(t, seq));
-    t->first_seq = t->next_seq;
+    events_reset(t);
     tree_unref(t->root);
     t->root = NULL;
+    t->revision = t->compacted = 0;
+}
+
+static void requests_forget(struct store *s)
+{
+    memset(s->request_ring, 0, STORE_REQUESTS_MAX * sizeof *s->request_ring);
+    map_done(&s->requests);
+    blob_unref(s->actor);
+    s->actor = s->acting = NULL;
+    s->request_next = 0;
 }
 
 void store_reset(struct store *s)
@@ -32,12 +40,7 @@ void store_reset(struct store *s)
         table_clear(e->value);
     while (s->heap_n)
         expiry_clear(s);
-    for (size_t i = 0; i < STORE_REQUESTS_MAX; i++) {
-        mem_free((char *)s->request_ring[i].p);
-        s->request_ring[i] = SLICE_NONE;
-    }
-    map_done(&s->requests);
-    s->request_next = 0;
+    requests_forget(s);
     s->revision = s->compacted = s->hash = s->time_ms = 0;
     s->bytes = s->window_bytes = s->window_events = 0;
     s->format = STORE_FORMAT_OLDEST;
@@ -50,7 +53,7 @@ void store_free(struct store *s)
     store_reset(s);
     for (struct map_entry *e = map_first(&s->tables); e; e = map_next(&s->tables, e)) {
         struct store_table *t = e->value;
-        mem_free(t->events);
+        mem_free(t->blocks);
         mem_free((char *)t->name.p);
         mem_free(t);
     }
@@ -69,6 +72,11 @@ uint64_t store_revision(const struct store *s)
 uint64_t store_compacted(const struct store *s)
 {
     return s->compacted;
+}
+
+uint64_t store_table_compacted(const struct store *s, const struct store_table *t)
+{
+    return table_compacted(s, t);
 }
 
 uint64_t store_hash(const struct store *s)
@@ -142,7 +150,7 @@ int store_root_at(const struct store *s, const struct store_table *t, uint64_t r
 {
     if (revision > s->revision)
         return -EAGAIN;
-    if (revision < s->compacted)
+    if (revision < table_compacted(s, t))
         return -ESTALE;
     struct tree_node *root = tree_ref(t->root);
     /* Undo, newest first, what came later: the tree shares all that did not change. */
@@ -156,16 +164,36 @@ int store_root_at(const struct store *s, const struct store_table *t, uint64_t r
 
 /* ---- request ids ---- */
 
+/* What the old cluster knew of its members (members.h) says nothing of the new one's. */
+static void members_forget(struct store *s)
+{
+    struct store_table *t = store_table(s, SLICE("pintle/members"));
+    struct tree_iter it;
+    tree_iter_init(&it, t->root, SLICE_NONE);
+    for (const struct store_item *i; (i = tree_iter_next(&it));)
+        s->bytes -= item_bytes(i);
+    tree_unref(t->root);
+    t->root = NULL;
+}
+
+void store_rebase(struct store *s)
+{
+    members_forget(s);
+    events_compact(s, s->revision);
+    s->revision += STORE_REBASE_JUMP;
+    s->compacted = s->revision;
+    requests_forget(s);
+}
+
 void request_remember(struct store *s, struct slice id, uint64_t revision)
 {
-    if (id.n == 0)
+    if (id.n == 0 || id.n > STORE_REQUEST_ID_MAX)
         return;
-    struct slice *slot = &s->request_ring[s->request_next++ % STORE_REQUESTS_MAX];
-    if (slot->p) {
-        map_del(&s->requests, *slot);
-        mem_free((char *)slot->p);
-    }
-    *slot = slice_of(mem_strndup(id.p, id.n), id.n);
+    struct request *slot = &s->request_ring[s->request_next++ % STORE_REQUESTS_MAX];
+    if (slot->n)
+        map_del(&s->requests, slice_of(slot->id, slot->n));
+    *slot = (struct request){.revision = revision, .n = (unsigned char)id.n};
+    memcpy(slot->id, id.p, id.n);
     map_put(&s->requests, id, (void *)(uintptr_t)(revision + 1));
 }
 

@@ -1,7 +1,11 @@
 libpintle_a_SOURCES += \
+  store/check.c \
+  store/backup.c store/backup.h \
   store/command.c \
+  store/events.c \
   store/format.h \
   store/frozen.c \
+  store/inspect.c \
   store/internal.h \
   store/item.c store/item.h \
   store/members.c store/members.h \

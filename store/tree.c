@@ -10,7 +10,10 @@ struct tree_node {
     unsigned refs;
     unsigned short n;
     bool leaf;
-    size_t count; /* items in this subtree */
+    union {
+        size_t count;           /* items in this subtree */
+        struct tree_node *next; /* dead: in the pile to be freed */
+    };
     struct store_item *items[MAX_ITEMS];
     struct tree_node *children[]; /* MAX_ITEMS + 1, when no leaf */
 };
@@ -43,6 +46,27 @@ void tree_unref(struct tree_node *root)
         for (unsigned i = 0; i <= root->n; i++)
             tree_unref(root->children[i]);
     mem_free(root);
+}
+
+void tree_unref_later(struct tree_node *root, struct tree_node **pile)
+{
+    if (!root || --root->refs)
+        return;
+    root->next = *pile;
+    *pile = root;
+}
+
+void tree_reap(struct tree_node **pile, size_t *n)
+{
+    for (; *pile && *n; (*n)--) {
+        struct tree_node *node = *pile;
+        *pile = node->next;
+        for (unsigned i = 0; i < node->n; i++)
+            item_unref(node->items[i]);
+        for (unsigned i = 0; !node->leaf && i <= node->n; i++)
+            tree_unref_later(node->children[i], pile);
+        mem_free(node);
+    }
 }
 
 /* Makes *slot a node that nobody else holds. */

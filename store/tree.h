@@ -24,6 +24,10 @@ struct store_item *tree_del(struct tree_node **root, struct slice key);
 size_t tree_count(const struct tree_node *root);
 struct tree_node *tree_ref(struct tree_node *root);
 void tree_unref(struct tree_node *root);
+/* Dropping what only one snapshot holds may free the whole tree: tree_unref_later puts what is to be freed on a pile,
+ * tree_reap frees at most *n nodes of it and counts *n down. */
+void tree_unref_later(struct tree_node *root, struct tree_node **pile);
+void tree_reap(struct tree_node **pile, size_t *n);
 /* Items with key < the one given. */
 size_t tree_rank(const struct tree_node *root, struct slice key);
 

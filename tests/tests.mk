@@ -2,6 +2,8 @@
 UNIT_TESTS =
 UNIT_TESTS += tests/unit/test_base
 UNIT_TESTS += tests/unit/test_store
+UNIT_TESTS += tests/unit/test_state_sim
+UNIT_TESTS += tests/unit/test_backup
 UNIT_TESTS += tests/unit/test_loop_uv
 UNIT_TESTS += tests/unit/test_loop_sim
 UNIT_TESTS += tests/unit/test_json
@@ -22,6 +24,7 @@ UNIT_TESTS += tests/unit/test_raft_members
 UNIT_TESTS += tests/unit/test_raft_uv
 UNIT_TESTS += tests/unit/test_raft_witness
 UNIT_TESTS += tests/unit/test_raft_flips
+UNIT_TESTS += tests/unit/test_raft_disk
 UNIT_TESTS += tests/unit/test_validate
 UNIT_TESTS += tests/unit/test_net
 UNIT_TESTS += tests/unit/test_net_raw
@@ -47,6 +50,7 @@ TESTS += $(UNIT_TESTS)
 tests_unit_test_loop_uv_SOURCES = tests/unit/test_loop_uv.c tests/unit/loop_common.c tests/unit/loop_common.h
 tests_unit_test_raft_members_SOURCES = tests/unit/test_raft_members.c tests/unit/raft_cluster.c tests/unit/raft_cluster.h
 tests_unit_test_raft_sim_SOURCES = tests/unit/test_raft_sim.c tests/unit/raft_cluster.c tests/unit/raft_cluster.h
+tests_unit_test_raft_disk_SOURCES = tests/unit/test_raft_disk.c tests/unit/raft_cluster.c tests/unit/raft_cluster.h
 tests_unit_test_raft_witness_SOURCES = tests/unit/test_raft_witness.c tests/unit/raft_cluster.c tests/unit/raft_cluster.h
 tests_unit_test_loop_sim_SOURCES = tests/unit/test_loop_sim.c tests/unit/loop_common.c tests/unit/loop_common.h
 tests_unit_test_net_SOURCES = tests/unit/test_net.c tests/unit/net_common.c tests/unit/net_common.h
@@ -122,3 +126,21 @@ tests_unit_test_jepsen_linear_SOURCES = tests/unit/test_jepsen_linear.c tests/un
 tests_unit_test_jepsen_linear_LDADD = libjepsen.a $(LDADD)
 tests_unit_test_jepsen_checkers_SOURCES = tests/unit/test_jepsen_checkers.c tests/unit/jepsen_common.h
 tests_unit_test_jepsen_checkers_LDADD = libjepsen.a $(LDADD)
+
+check_PROGRAMS += tests/sim/test_jepsen
+TESTS += tests/sim/test_jepsen
+JEPSEN_SIM = tests/sim/jepsen_run.c tests/sim/jepsen_run.h tests/sim/hands_sim.c tests/sim/hands_sim.h \
+	tests/sim/cluster.c tests/sim/cluster.h tests/sim/fake_node.c tests/sim/fake_node.h
+tests_sim_test_jepsen_SOURCES = tests/sim/test_jepsen.c $(JEPSEN_SIM)
+tests_sim_test_jepsen_LDADD = libjepsen.a $(LDADD)
+
+# Builds that are broken on purpose, by the linker and not in the code: each must be caught.
+JEPSEN_BROKEN = tests/sim/test_broken_stale tests/sim/test_broken_sync
+check_PROGRAMS += $(JEPSEN_BROKEN)
+TESTS += $(JEPSEN_BROKEN)
+tests_sim_test_broken_stale_SOURCES = tests/sim/test_broken.c tests/sim/broken.h tests/sim/broken_stale.c $(JEPSEN_SIM)
+tests_sim_test_broken_stale_LDADD = libjepsen.a $(LDADD)
+tests_sim_test_broken_stale_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=raft_node_read
+tests_sim_test_broken_sync_SOURCES = tests/sim/test_broken.c tests/sim/broken.h tests/sim/broken_sync.c $(JEPSEN_SIM)
+tests_sim_test_broken_sync_LDADD = libjepsen.a $(LDADD)
+tests_sim_test_broken_sync_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=file_sync

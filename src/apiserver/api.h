@@ -35,7 +35,6 @@ struct api_member {
 /* What a replica hands to one that joins by a token (join.c). Texts are PEM; an empty ca_key means that this one cannot
  * certify anybody. */
 struct api_join {
-    uint64_t cluster_id;
     struct slice ca_key, sa_key;
     const char *ca_key_path; /* for the message that says what is missing */
 };

@@ -24,6 +24,7 @@ libpintle_a_SOURCES += \
   src/apiserver/review.c \
   src/apiserver/route.c \
   src/apiserver/scale.c \
+  src/apiserver/snapshot.c \
   src/apiserver/special.c src/apiserver/special.h \
   src/apiserver/strategy.c \
   src/apiserver/token.c \

@@ -63,10 +63,26 @@ static void on_notify(struct store_watch *w)
     bool lost = false;
     while ((e = store_watch_next(f->owner->api->store, w, &lost)))
         load_item(f, e->now, e->deleted);
-    if (lost) {
-        store_watch_stop(w);
-        load_all(f);
-    }
+    if (lost)
+        api_authz_reload(f->owner);
+}
+
+static void load_tables(struct api_authz *z)
+{
+    z->rbac = rbac_new();
+    z->nodes = node_authz_new();
+    for (size_t i = 0; i < TABLES; i++)
+        load_all(&z->tables[i]);
+}
+
+/* Also what is gone must be forgotten, and nothing says what that is. */
+void api_authz_reload(struct api_authz *z)
+{
+    for (size_t i = 0; i < TABLES; i++)
+        store_watch_stop(&z->tables[i].watch);
+    rbac_free(z->rbac);
+    node_authz_free(z->nodes);
+    load_tables(z);
 }
 
 struct api_authz *api_authz_new(struct api *api)
@@ -78,15 +94,13 @@ struct api_authz *api_authz_new(struct api *api)
                                                 {"", "pods"}};
     struct api_authz *z = mem_new(struct api_authz);
     z->api = api;
-    z->rbac = rbac_new();
-    z->nodes = node_authz_new();
     for (size_t i = 0; i < TABLES; i++) {
         struct followed *f = &z->tables[i];
         f->owner = z;
         f->res = resource_find(slice_str(rows[i][0]), SLICE("v1"), slice_str(rows[i][1]));
         f->watch.notify = on_notify;
-        load_all(f);
     }
+    load_tables(z);
     return z;
 }
 

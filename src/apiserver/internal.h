@@ -7,10 +7,11 @@
 #include "auth/rbac.h"
 
 enum {
-    API_BARRIER_MS = 5000,      /* a linearizable read waits this long for the leader */
-    API_TXN_RETRIES = 8,        /* a patch is computed anew this often when others write the same object */
-    API_LIST_BATCH = 256 << 10, /* bytes of a list queued at a time */
-    API_RETRY_SECONDS = 1,      /* Retry-After while there is no leader */
+    API_BARRIER_MS = 5000,        /* a linearizable read waits this long for the leader */
+    API_TXN_RETRIES = 8,          /* a patch is computed anew this often when others write the same object */
+    API_LIST_BATCH = 256 << 10,   /* bytes of a list queued at a time */
+    API_SNAPSHOT_QUEUE = 2 << 20, /* bytes of a snapshot queued before more is made */
+    API_RETRY_SECONDS = 1,        /* Retry-After while there is no leader */
 };
 
 struct api_listener {
@@ -40,7 +41,7 @@ struct api {
     struct api_bootstrap *bootstrap;
     uint64_t instance; /* random, for request ids */
     uint64_t next_request;
-    size_t inflight;
+    size_t inflight, snapshot_streams;
     bool joining; /* a newcomer is being added */
     bool draining;
     bool closed; /* freed as soon as the last request has left */
@@ -76,6 +77,8 @@ void api_discovery(struct api_request *r);
 void api_get(struct api_request *r);
 void api_list(struct api_request *r);
 void api_watch(struct api_request *r);
+/* Ends an open watch so that the client lists anew (410): what it got so far may be wrong. */
+void api_watch_expire(struct api_request *r);
 void api_create(struct api_request *r);
 void api_update(struct api_request *r);
 void api_patch(struct api_request *r);
@@ -89,6 +92,8 @@ void api_forward(struct api_request *r);
 /* ---- authz.c ---- */
 struct api_authz *api_authz_new(struct api *api);
 void api_authz_free(struct api_authz *z);
+/* Forgets all and reads the state anew: it was replaced. */
+void api_authz_reload(struct api_authz *z);
 /* Whether r->user may do what r asks; sets *st to 403 with Kubernetes' wording when not. */
 bool api_authorize(struct api_request *r, struct status *st);
 

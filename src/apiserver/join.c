@@ -112,9 +112,11 @@ static struct json *answer_json(struct join *j, uint64_t id, struct slice cert)
 {
     struct api *api = j->r->api;
     struct arena *a = j->r->arena;
+    struct raft_status status;
     struct json *v = json_new_object(a);
+    raft_node_status(replica_raft(api->o.replica), &status);
     json_set_str(a, v, "id", json_new_int(a, (int64_t)id));
-    json_set_str(a, v, "clusterId", json_new_int(a, (int64_t)api->o.join->cluster_id));
+    json_set_str(a, v, "clusterId", json_new_printf(a, "%" PRIx64, status.cluster_id));
     json_set_str(a, v, "certificate", json_new_string(a, cert));
     json_set_str(a, v, "ca", json_new_string(a, api->o.ca_pem));
     if (!j->witness) {

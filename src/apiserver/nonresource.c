@@ -36,11 +36,14 @@ static bool check_bootstrap(const struct api *api)
     return store_revision(api->store) > 0;
 }
 
+static bool check_fence(const struct api *api)
+{
+    return !replica_fenced(api->o.replica);
+}
+
 static const struct health_check checks[] = {
-    {"ping", check_ping},
-    {"raft-leader", check_leader},
-    {"state", check_bootstrap},
-    {"shutdown", check_shutdown},
+    {"ping", check_ping},         {"raft-leader", check_leader}, {"state", check_bootstrap},
+    {"state-sound", check_fence}, {"shutdown", check_shutdown},
 };
 
 /* How many of the checks, from the first on, a path asks for. */
@@ -157,6 +160,7 @@ static const struct api_fixed fixed[] = {
     {"/readyz", true, true, serve_health},
     {"/version", false, true, serve_version},
     {"/metrics", false, false, serve_metrics},
+    {"/pintle/v1/snapshot", false, false, api_snapshot},
     {"/openapi/v3", true, false, api_openapi_v3},
     {"/pintle/v1/ca", false, true, api_ca},
     {"/pintle/v1/join", false, false, api_join},

@@ -16,4 +16,7 @@ struct api_fixed {
 /* The row for a path, or NULL. */
 const struct api_fixed *api_fixed_find(struct slice path);
 
+/* The operator's API, one file a topic. */
+void api_snapshot(struct api_request *r); /* snapshot.c */
+
 #endif

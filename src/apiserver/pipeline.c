@@ -193,10 +193,24 @@ static bool is_public(const struct api_request *r)
     return r->route == ROUTE_FIXED && ((const struct api_fixed *)r->fixed)->anonymous;
 }
 
+/* A state that was found wrong is shown to nobody, nor does it say who may do what. What is wrong with this server can
+ * still be asked: health, and the metrics. */
+static int check_fence(struct api_request *r, struct status *st)
+{
+    const char *why = replica_fenced(r->api->o.replica);
+    if (!why || is_public(r) || (r->route == ROUTE_FIXED && slice_eq_str(r->path, "/metrics")))
+        return 0;
+    status_set(st, r->arena, 503, "this server is fenced: %s; it is resynchronising, please try another one", why);
+    st->retry_after = API_RETRY_SECONDS;
+    return 503;
+}
+
 void api_run(struct api_request *r)
 {
     struct status st = {0};
     int rv = api_route_request(r, &st);
+    if (!rv)
+        rv = check_fence(r, &st);
     if (r->user.anonymous && !is_public(r))
         rv = status_set(&st, r->arena, 401, "Unauthorized");
     if (!rv)
@@ -460,6 +474,35 @@ static void on_role(struct replica_listener *l, bool is_leader, uint64_t term, u
         api_bootstrap_stop(api->bootstrap);
 }
 
+static void end_streams(struct api *api)
+{
+    list_each (node, &api->streams) {
+        struct api_request *r = container_of(node, struct api_request, link);
+        if (r->on_gone)
+            r->on_gone(r);
+    }
+}
+
+static void expire_streams(struct api *api)
+{
+    list_each (node, &api->streams) {
+        struct api_request *r = container_of(node, struct api_request, link);
+        if (r->verb == API_WATCH)
+            api_watch_expire(r);
+        else if (r->on_gone)
+            r->on_gone(r);
+    }
+}
+
+static void on_fenced(struct replica_listener *l, bool fenced)
+{
+    struct api *api = container_of(l, struct api, role);
+    if (fenced)
+        expire_streams(api);
+    else
+        api_authz_reload(api->authz);
+}
+
 struct api *api_new(struct loop *l, const struct api_options *o)
 {
     struct api *api = mem_new(struct api);
@@ -484,6 +527,7 @@ struct api *api_new(struct loop *l, const struct api_options *o)
     api->tokens = api_tokens_new(api);
     api->bootstrap = api_bootstrap_new(api);
     api->role.role = on_role;
+    api->role.fenced = on_fenced;
     replica_listen(o->replica, &api->role);
     return api;
 }
@@ -508,11 +552,7 @@ int api_serve(struct api *api, const char *listen, unsigned *ret_port)
 void api_drain(struct api *api, unsigned grace_ms)
 {
     api->draining = true;
-    list_each (node, &api->streams) {
-        struct api_request *r = container_of(node, struct api_request, link);
-        if (r->on_gone)
-            r->on_gone(r);
-    }
+    end_streams(api);
     for (struct api_listener *l = api->listeners; l; l = l->next)
         http_server_drain(l->server, grace_ms);
 }

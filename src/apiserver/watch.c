@@ -59,6 +59,11 @@ static void send_error(struct watch *w, int code, const char *reason, const char
     watch_end(w, !b);
 }
 
+void api_watch_expire(struct api_request *r)
+{
+    send_error(r->state, 410, "Expired", "The state of this server was found wrong, please list again");
+}
+
 static const char *const frame_heads[] = {
     "{\"type\":\"ADDED\",\"object\":", "{\"type\":\"MODIFIED\",\"object\":", "{\"type\":\"DELETED\",\"object\":"};
 enum frame { FRAME_ADDED, FRAME_MODIFIED, FRAME_DELETED };

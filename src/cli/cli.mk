@@ -7,9 +7,13 @@ pintle_SOURCES = \
   src/cli/commands.h \
   src/cli/identity.c src/cli/identity.h \
   src/cli/join.c src/cli/join.h \
+  src/cli/fresh.c src/cli/fresh.h \
+  src/cli/member.c \
   src/cli/options.c src/cli/options.h \
+  src/cli/recover.c \
   src/cli/remote.c src/cli/remote.h \
   src/cli/server.c \
+  src/cli/snapshot.c \
   src/cli/status.c \
   src/cli/token.c src/cli/token.h \
   src/cli/version.c

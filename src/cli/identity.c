@@ -1,6 +1,7 @@
 #include "cli/identity.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "auth/pki.h"
@@ -20,6 +21,19 @@ bool identity_set(char out[RAFT_ADDR_MAX], struct slice text)
         memcpy(out, text.p, text.n);
     out[text.n] = '\0';
     return true;
+}
+
+uint64_t identity_cluster(struct slice text)
+{
+    uint64_t id = 0;
+    for (size_t i = 0; i < text.n; i++) {
+        char c = text.p[i];
+        int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+        if (digit < 0 || i == 16)
+            return 0;
+        id = id << 4 | (uint64_t)digit;
+    }
+    return id;
 }
 
 struct identity_member *identity_member(struct identity *i, uint64_t id)
@@ -50,10 +64,10 @@ static bool read_all(const struct json *v, struct identity *i)
 {
     bool ok = true;
     *i = (struct identity){.id = (uint64_t)json_int(json_get_str(v, "id"), 0),
-                           .cluster_id = (uint64_t)json_int(json_get_str(v, "clusterId"), 0),
+                           .cluster_id = identity_cluster(json_path_string(v, "clusterId")),
                            .joined = json_bool(json_get_str(v, "joined"), false),
                            .witness = json_bool(json_get_str(v, "witness"), false)};
-    ok = i->id && i->cluster_id && read_text(v, "peer", i->peer) && read_text(v, "api", i->api) &&
+    ok = i->id && read_text(v, "peer", i->peer) && read_text(v, "api", i->api) &&
          read_text(v, "peerListen", i->peer_listen) && read_text(v, "listen", i->listen);
     json_each (m, json_get_str(v, "members"))
         ok = ok && read_member(m, i);
@@ -100,7 +114,7 @@ int identity_save(struct fs *fs, const char *data_dir, const struct identity *i)
     arena_init(&a, 4 * IDENTITY_FILE_MAX);
     struct json *v = json_new_object(&a);
     json_set_str(&a, v, "id", json_new_int(&a, (int64_t)i->id));
-    json_set_str(&a, v, "clusterId", json_new_int(&a, (int64_t)i->cluster_id));
+    json_set_str(&a, v, "clusterId", json_new_printf(&a, "%" PRIx64, i->cluster_id));
     json_set_str(&a, v, "joined", json_new_bool(&a, i->joined));
     json_set_str(&a, v, "witness", json_new_bool(&a, i->witness));
     json_set_str(&a, v, "peer", json_new_str(&a, i->peer));

@@ -31,6 +31,8 @@ int identity_load(struct fs *fs, const char *data_dir, struct identity *ret);
 int identity_save(struct fs *fs, const char *data_dir, const struct identity *i);
 /* The entry of a member, or NULL. */
 struct identity_member *identity_member(struct identity *i, uint64_t id);
+/* Reads a cluster id, hexadecimal; 0 when it is none. */
+uint64_t identity_cluster(struct slice text);
 /* Copies text into a member's field; false when it is too long. */
 bool identity_set(char out[RAFT_ADDR_MAX], struct slice text);
 

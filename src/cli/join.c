@@ -258,7 +258,7 @@ static int take_answer(struct joining *j, const char *address, struct identity *
     arena_init(&a, 4 * JOIN_ANSWER_MAX);
     const struct json *v = json_parse(&a, buf_slice(&j->answer), NULL, NULL, NULL);
     *ret = (struct identity){.id = (uint64_t)json_int(json_get_str(v, "id"), 0),
-                             .cluster_id = (uint64_t)json_int(json_get_str(v, "clusterId"), 0),
+                             .cluster_id = identity_cluster(json_path_string(v, "clusterId")),
                              .joined = true,
                              .witness = j->o->witness};
     bool ok = ret->id && ret->cluster_id && json_path_string(v, "certificate").n;

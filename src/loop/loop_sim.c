@@ -498,6 +498,12 @@ void sim_disk_limit(struct sim *s, struct loop *host, uint64_t bytes)
     sim_host_of(host)->disk.limit = bytes;
 }
 
+void sim_disk_ordered(struct sim *s, struct loop *host, bool ordered)
+{
+    (void)s;
+    sim_host_of(host)->disk.ordered = ordered;
+}
+
 void sim_disk_fail(struct sim *s, struct loop *host, uint64_t nth, int err)
 {
     (void)s;

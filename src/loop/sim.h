@@ -45,6 +45,9 @@ void sim_latency(struct sim *s, struct loop *from, struct loop *to, uint64_t min
 void sim_disk(struct sim *s, struct loop *host, uint64_t min_us, uint64_t max_us);
 /* Bytes the host's disk holds at most (0 = no limit): writes past it get -ENOSPC. */
 void sim_disk_limit(struct sim *s, struct loop *host, uint64_t bytes);
+/* Whether a crash keeps the older of a file's unsynced writes whole and loses the newer ones, as a file system that
+ * writes back in order does; else each write may be kept, torn or lost by itself. */
+void sim_disk_ordered(struct sim *s, struct loop *host, bool ordered);
 /* The nth file operation from now fails with err (a negative errno); n = 0 switches it off. */
 void sim_disk_fail(struct sim *s, struct loop *host, uint64_t nth, int err);
 /* Adds ns to the host's wall clock. */

@@ -545,8 +545,22 @@ static void crash_inode(struct sim_disk *d, struct sim_inode *i)
 {
     for (struct list *it = i->unsynced.prev; it != &i->unsynced; it = it->prev)
         undo_write(d, i, container_of(it, struct sim_write, link));
+    uint64_t n = 0, kept = UINT64_MAX;
     list_each (it, &i->unsynced) {
-        redo_write(d, i, container_of(it, struct sim_write, link));
+        n++;
+    }
+    if (d->ordered)
+        kept = sim_random(d->host->sim, n + 1);
+    n = 0;
+    list_each (it, &i->unsynced) {
+        const struct sim_write *w = container_of(it, struct sim_write, link);
+        bool keep = n++ < kept;
+        if (!d->ordered)
+            redo_write(d, i, w);
+        else if (keep && w->truncate)
+            set_size(d, i, w->off);
+        else if (keep)
+            put_bytes(d, i, w->off, w->bytes, w->n);
     }
     forget_writes(i);
 }

@@ -75,6 +75,7 @@ struct sim_disk {
     uint64_t used, limit; /* bytes; limit 0 = none */
     uint64_t fail_nth;    /* operations until one fails; 0 = off */
     int fail_err;
+    bool ordered;      /* a crash keeps a file's older writes and loses the newer */
     bool dying;        /* a crash is under way: */
     uint64_t ops_left; /* … after so many operations nothing reaches the disk any more */
     uint64_t sync_min_ns, sync_max_ns;

@@ -10,6 +10,23 @@ const char *const world_servers[REPLICAS] = {"r1:6443", "r2:6443", "r3:6443"};
 
 /* ---- checks ---- */
 
+void world_violated(struct world *w, const char *fmt, ...)
+{
+    char text[256];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    if (w->tolerate) {
+        if (!w->violations++)
+            snprintf(w->violation, sizeof w->violation, "%s", text);
+        return;
+    }
+    fprintf(stderr, "seed %llu at %llu ms: %s\n", (unsigned long long)w->seed,
+            (unsigned long long)(sim_now(w->sim) / 1000000), text);
+    fail();
+}
+
 static void remember_hash(struct world *w, const struct replica_host *h, uint64_t index, uint64_t hash)
 {
     if (index >= w->n_hashes) {
@@ -32,6 +49,11 @@ static void check_replica(struct world *w, struct replica_host *h)
 {
     if (!h->replica)
         return;
+    if (h->failed && w->expect_failures) {
+        w->gave_up++;
+        world_kill(w, h->i, false);
+        return;
+    }
     CHECK(w, !h->failed, "replica %zu gave up", h->i + 1);
     uint64_t applied = raft_node_applied(replica_raft(h->replica));
     if (applied == h->applied)
@@ -74,6 +96,8 @@ static void on_role(struct replica_listener *l, bool is_leader, uint64_t term, u
     CHECK(w, !w->leader_of[term] || w->leader_of[term] == h->i + 1, "two leaders in term %lu", term);
     w->elections += !w->leader_of[term];
     w->leader_of[term] = h->i + 1;
+    if (w->bare)
+        return;
     controllers_start(h->controllers);
     scheduler_start(h->scheduler);
 }
@@ -81,11 +105,12 @@ static void on_role(struct replica_listener *l, bool is_leader, uint64_t term, u
 static void on_failed(void *ctx, int err, const char *reason)
 {
     struct replica_host *h = ctx;
-    fprintf(stderr, "replica %zu failed: %s (%d)\n", h->i + 1, reason, err);
+    if (!h->w->expect_failures)
+        fprintf(stderr, "replica %zu failed: %s (%d)\n", h->i + 1, reason, err);
     h->failed = true;
 }
 
-static void open_replica(struct replica_host *h)
+static bool open_replica(struct replica_host *h)
 {
     char why[256];
     struct replica_options o = {.raft = {.dir = "/data",
@@ -101,12 +126,16 @@ static void open_replica(struct replica_host *h)
                                 .ctx = h};
     int rv = replica_open(h->loop, &o, &h->replica, why);
     CHECK(h->w, rv == 0, "replica %zu does not open: %s (%d)", h->i + 1, why, rv);
+    return rv == 0;
 }
 
 static void assemble(struct replica_host *h)
 {
     metrics_init(&h->metrics);
-    open_replica(h);
+    if (!open_replica(h)) {
+        metrics_done(&h->metrics);
+        return;
+    }
     h->api = api_new(h->loop, &(struct api_options){.replica = h->replica,
                                                     .metrics = &h->metrics,
                                                     .id = h->i + 1,
@@ -174,9 +203,9 @@ static struct loop *new_host(struct world *w, const char *name)
     return l;
 }
 
-void world_init(struct world *w, uint64_t seed)
+static void init(struct world *w, uint64_t seed, bool bare)
 {
-    *w = (struct world){.sim = sim_new(seed), .seed = seed, .snapshot_every = 300};
+    *w = (struct world){.sim = sim_new(seed), .seed = seed, .snapshot_every = 300, .bare = bare};
     for (size_t i = 0; i < REPLICAS; i++) {
         char name[32];
         snprintf(name, sizeof name, "r%zu", i + 1);
@@ -187,7 +216,7 @@ void world_init(struct world *w, uint64_t seed)
     }
     for (size_t i = 0; i < REPLICAS; i++)
         assemble(&w->replicas[i]);
-    for (size_t i = 0; i < NODES; i++) {
+    for (size_t i = 0; i < NODES && !bare; i++) {
         char name[32];
         snprintf(name, sizeof name, "node-%zu", i + 1);
         w->nodes[i] = fake_node_new(w, new_host(w, name), name);
@@ -195,9 +224,19 @@ void world_init(struct world *w, uint64_t seed)
     w->load = new_host(w, "load");
 }
 
+void world_init(struct world *w, uint64_t seed)
+{
+    init(w, seed, false);
+}
+
+void world_init_bare(struct world *w, uint64_t seed)
+{
+    init(w, seed, true);
+}
+
 void world_done(struct world *w)
 {
-    for (size_t i = 0; i < NODES; i++)
+    for (size_t i = 0; i < NODES && !w->bare; i++)
         fake_node_free(w->nodes[i]);
     for (size_t i = 0; i < REPLICAS; i++)
         world_kill(w, i, false);
@@ -229,7 +268,7 @@ static size_t all_hosts(const struct world *w, struct loop *out[REPLICAS + NODES
     size_t n = 0;
     for (size_t i = 0; i < REPLICAS; i++)
         out[n++] = w->replicas[i].loop;
-    for (size_t i = 0; i < NODES; i++)
+    for (size_t i = 0; i < NODES && !w->bare; i++)
         out[n++] = fake_node_loop(w->nodes[i]);
     out[n++] = w->load;
     return n;
@@ -248,7 +287,7 @@ void world_heal(struct world *w)
     }
     for (size_t i = 0; i < REPLICAS; i++)
         world_start(w, i);
-    for (size_t i = 0; i < NODES; i++)
+    for (size_t i = 0; i < NODES && !w->bare; i++)
         fake_node_start(w->nodes[i]);
 }
 

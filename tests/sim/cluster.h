@@ -23,13 +23,8 @@ enum { REPLICAS = 3, NODES = 5, WORLD_TERMS = 65536 };
 
 #define CHECK(w, cond, ...)                                                                                            \
     do {                                                                                                               \
-        if (!(cond)) {                                                                                                 \
-            fprintf(stderr, "seed %llu at %llu ms: ", (unsigned long long)(w)->seed,                                   \
-                    (unsigned long long)(sim_now((w)->sim) / 1000000));                                                \
-            fprintf(stderr, __VA_ARGS__);                                                                              \
-            fprintf(stderr, "\n");                                                                                     \
-            fail();                                                                                                    \
-        }                                                                                                              \
+        if (!(cond))                                                                                                   \
+            world_violated((w), __VA_ARGS__);                                                                          \
     } while (0)
 
 struct world;
@@ -63,13 +58,23 @@ struct world {
     uint64_t *hashes; /* by log index; 0 = nobody applied it yet */
     size_t n_hashes;
     size_t elections, kills, cuts;
+    bool bare;            /* no nodes, controllers and scheduler */
+    bool expect_failures; /* of disks: a replica that gives up is killed, as its process would end */
+    bool tolerate;        /* a broken build: violated checks are counted, what follows may find more */
+    size_t gave_up, violations;
+    char violation[256]; /* the first one */
 };
+
+/* Names the seed and the time, and fails the test. */
+void world_violated(struct world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* The API's addresses, for clients. */
 extern const char *const world_servers[REPLICAS];
 
 /* All hosts, running. */
 void world_init(struct world *w, uint64_t seed);
+/* The replicas and their API alone: for what is about the data, many times as fast. */
+void world_init_bare(struct world *w, uint64_t seed);
 void world_done(struct world *w);
 /* Starts or kills replica i; neither is harmful when it is so already. */
 void world_start(struct world *w, size_t i);

@@ -17,7 +17,7 @@ struct host {
     uint64_t id; /* 0 = has not joined */
     unsigned port;
     uint8_t format;
-    bool first, failed;
+    bool first, failed, witness;
     struct loop *l;
     struct replica *r;
     struct members *m;
@@ -56,8 +56,9 @@ static void start(struct host *h)
                                          .join = !h->first,
                                          .listen = listen,
                                          .address = listen,
-                                         .info = members_info(info, api, false),
+                                         .info = members_info(info, h->witness ? NULL : api, h->witness),
                                          .format = h->format,
+                                         .stateless = h->witness,
                                          .snapshot_every = 100,
                                          .segment_bytes = 64 << 10},
                                 .failed = on_failed,
@@ -67,7 +68,8 @@ static void start(struct host *h)
     h->failed = false;
     assert_int_equal(replica_open(h->l, &o, &h->r, why), 0);
     h->m = members_new(
-        h->l, &(struct members_options){.replica = h->r, .api = api, .replace_ms = REPLACE_MS, .join_ms = JOIN_MS});
+        h->l, &(struct members_options){
+                  .replica = h->r, .api = h->witness ? NULL : api, .replace_ms = REPLACE_MS, .join_ms = JOIN_MS});
     assert_int_equal(replica_start(h->r), 0);
 }
 
@@ -368,6 +370,37 @@ static void test_another_address(void **state)
     world_done(&w);
 }
 
+/* Two nodes and a witness: what is acknowledged survives any one of the three, and the witness keeps nothing of it. */
+static void test_witness(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 50; seed < 80; seed++) {
+        struct world w;
+        world_init(&w, seed, 2);
+        put_some(&w, 150);
+        w.hosts[2].witness = true;
+        join(&w, 2); /* it needs a snapshot, and gets an empty one */
+        sim_run_ms(w.sim, 5000);
+        assert_int_equal(count(&w, MEMBER_VOTER), 3);
+        assert_true(view(&w, 3)->witness);
+        assert_string_equal(view(&w, 3)->api, "");
+        for (int i = 0; i < 6; i++) {
+            struct host *h = i % 2 ? leader(&w) : &w.hosts[sim_random(w.sim, 3)];
+            put_some(&w, sim_random(w.sim, 150));
+            uint64_t revision = store_revision(replica_store(leader(&w)->r));
+            stop(h, sim_random(w.sim, 2));
+            sim_run_ms(w.sim, sim_random(w.sim, 3000));
+            put_some(&w, 20);
+            assert_false(leader(&w)->witness);
+            assert_true(store_revision(replica_store(leader(&w)->r)) >= revision);
+            start(h);
+            sim_run_ms(w.sim, 3000);
+        }
+        assert_int_equal(store_revision(replica_store(w.hosts[2].r)), 0);
+        world_done(&w);
+    }
+}
+
 /* A mixed cluster stays with the old format; once all know the new one, the old one may not come back. */
 static void test_formats(void **state)
 {
@@ -412,6 +445,7 @@ int main(void)
         cmocka_unit_test(test_newcomer_that_never_comes),
         cmocka_unit_test(test_leader_dies_while_one_joins),
         cmocka_unit_test(test_another_address),
+        cmocka_unit_test(test_witness),
         cmocka_unit_test(test_formats),
     };
     cmocka_set_test_filter(getenv("PINTLE_TEST"));

@@ -1,0 +1,18 @@
+/* The workloads, and what they share. */
+#ifndef PINTLE_JEPSEN_WORKLOAD_H
+#define PINTLE_JEPSEN_WORKLOAD_H
+
+#include "jepsen/drive.h"
+
+#define CONFIGMAPS "/api/v1/namespaces/default/configmaps"
+
+extern const struct workload workload_register;
+extern const struct workload workload_set;
+extern const struct workload workload_counter;
+extern const struct workload workload_append;
+extern const struct workload workload_watch;
+extern const struct workload workload_pages;
+extern const struct workload workload_lease;
+extern const struct workload workload_deploy;
+
+#endif

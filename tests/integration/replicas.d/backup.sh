@@ -1,0 +1,166 @@
+# Backups of the whole state, and going on from them.
+
+# `!` does not end a test when what it inverts succeeds.
+fails() { if "$@"; then echo "should have failed: $*"; return 1; fi; }
+
+# restored FILE N...: directories of a new cluster from a file; --member as server() has it
+restored() {
+    local file=$1 i j args
+    shift
+    for i in "$@"; do
+        args=()
+        for j in "$@"; do args+=(--member "$j=$(address "$j"):7443,$(address "$j"):6443"); done
+        "$PINTLE" snapshot restore "$file" --data-dir "$dir/$i/data" --id "$i" "${args[@]}"
+    done
+}
+# status_of N PATH: the answer's code alone
+status_of() {
+    curl -s -o /dev/null -m 20 -w '%{http_code}' --cacert "$dir/pki/ca.crt" --cert "$dir/pki/admin.crt" --key "$dir/pki/admin.key" \
+        "https://$(address "$1"):6443$2"
+}
+writer() { # writer N: writes until $dir/enough exists; notes what was acknowledged
+    local i=0
+    until [ -e "$dir/enough" ]; do
+        i=$((i + 1))
+        put "$1" load "$i" 2>/dev/null && echo "$i" >>"$dir/acked"
+    done
+}
+flip() { # flip FILE BYTE BIT
+    python3 - "$@" <<'PY'
+import sys
+with open(sys.argv[1], 'r+b') as f:
+    f.seek(int(sys.argv[2])); b = f.read(1)[0]
+    f.seek(int(sys.argv[2])); f.write(bytes([b ^ 1 << int(sys.argv[3])]))
+PY
+}
+
+t_snapshot_under_load_becomes_a_new_cluster() {
+    cluster 1 2 3
+    local i before objects revision
+    for i in $(seq 20); do put 1 "item-$i" "$i"; done
+    writer 1 &
+    local writing=$!
+    for i in 1 2 3; do admin snapshot save "$dir/save-$i" --server "$(address "$i"):6443"; done
+    # Acknowledged before the save began, so in it.
+    before=$(tail -n 1 "$dir/acked")
+    admin snapshot save "$dir/last" --server "$(address 2):6443" --output json >"$dir/last.json"
+    touch "$dir/enough"
+    wait $writing
+    [ ! -e "$dir/last.partial" ]
+    for i in save-1 save-2 save-3 last; do "$PINTLE" snapshot verify "$dir/$i" >"$dir/out"; done
+    has "$(cat "$dir/out")" "whole and undamaged"
+    has "$(cat "$dir/out")" "configmaps"
+    revision=$(jq .revision "$dir/last.json")
+    same "$("$PINTLE" snapshot verify "$dir/last" --output json | jq .revision)" "$revision"
+    objects=$(ask 1 GET "/api/v1/configmaps?resourceVersion=$revision&resourceVersionMatch=Exact" | jq -c '[.items[].metadata|del(.resourceVersion)]')
+
+    # A new cluster, while the third replica of the old one still lives on: they must not mix.
+    end 1; end 2
+    mv "$dir/1/data" "$dir/1/old"; mv "$dir/2/data" "$dir/2/old"
+    restored "$dir/last" 1 2
+    members="1 2" server 1
+    members="1 2" server 2
+    eventually 30 ready 1 2
+    sleep 1
+    same "$(ask 1 GET /api/v1/configmaps | jq -c '[.items[].metadata|del(.resourceVersion)]')" "$objects"
+    for i in 1 7 20; do same "$(get 2 "item-$i")" "$i"; done
+    [ "$(get 1 load)" -ge "$before" ]
+    [ "$(metric 1 pintle_store_revision)" -ge $((revision + 1000000)) ]
+    # Whoever saw the old cluster lists anew, also what was never in the file.
+    same "$(status_of 1 "/api/v1/configmaps?watch=true&timeoutSeconds=1&resourceVersion=$revision")" 200
+    has "$(ask 1 GET "/api/v1/configmaps?watch=true&timeoutSeconds=1&resourceVersion=$revision")" '"code":410'
+    has "$(ask 1 GET "/api/v1/configmaps?watch=true&timeoutSeconds=1&resourceVersion=$((revision + 5000))")" '"code":410'
+    put 2 after restored
+    same "$(get 1 after)" restored
+    same "$(metric 3 pintle_raft_is_leader)" 0
+    lacks "$(tac "$dir/1/log" | sed "/serving listen/q")" "link up peer=3"
+}
+
+t_damaged_backups_are_refused() {
+    cluster 1
+    local size at bit i
+    for i in $(seq 30); do put 1 "item-$i" "$(head -c 400 /dev/urandom | base64 -w0)"; done
+    admin snapshot save "$dir/file" --server "$(address 1):6443"
+    # A name that cannot be written to, a directory that is in use, members that do not fit.
+    fails admin snapshot save "$dir/none/file" --server "$(address 1):6443" 2>"$dir/err"
+    has "$(cat "$dir/err")" "No such file"
+    fails "$PINTLE" snapshot restore "$dir/file" --data-dir "$dir/1/data" --id 1 --member 1=127.0.0.1:1 2>"$dir/err"
+    has "$(cat "$dir/err")" "is not empty"
+    fails "$PINTLE" snapshot restore "$dir/file" --data-dir "$dir/new" --id 2 --member 1=127.0.0.1:1 2>"$dir/err"
+    has "$(cat "$dir/err")" "must be one of"
+    size=$(stat -c %s "$dir/file")
+    for i in $(seq 40); do
+        at=$((RANDOM * 32768 % size + RANDOM % 100)); [ "$at" -lt "$size" ] || at=$((size - 1))
+        [ "$i" -gt 3 ] || at=$((i == 1 ? 0 : i == 2 ? 90 : size - 1))
+        bit=$((RANDOM % 8))
+        cp "$dir/file" "$dir/bad"
+        flip "$dir/bad" "$at" "$bit"
+        fails "$PINTLE" snapshot verify "$dir/bad" >"$dir/out" 2>&1 
+        grep -qE "is damaged before byte|is no backup|cut off|newer version" "$dir/out"
+        fails "$PINTLE" snapshot restore "$dir/bad" --data-dir "$dir/new" --id 1 --member 1=127.0.0.1:1 >"$dir/out" 2>&1
+        [ ! -e "$dir/new/meta" ]
+    done
+    for at in 10 96 97 $((size / 2)) $((size - 1)); do
+        head -c "$at" "$dir/file" >"$dir/bad"
+        fails "$PINTLE" snapshot verify "$dir/bad" >"$dir/out" 2>&1
+        has "$(cat "$dir/out")" "cut off"
+    done
+    { cat "$dir/file"; echo; } >"$dir/bad"
+    fails "$PINTLE" snapshot verify "$dir/bad" >"$dir/out" 2>&1
+}
+
+t_recover_goes_on_from_one_of_three_directories() {
+    cluster 1 2 3
+    local i lead
+    for i in $(seq 25); do put 1 "item-$i" "$i"; done
+    eventually 10 same_revisions 1 2 3
+    # In use: refused, and left alone.
+    fails "$PINTLE" recover --data-dir "$dir/3/data" >"$dir/out" 2>&1
+    has "$(cat "$dir/out")" "is in use"
+    for i in 1 2 3; do end "$i" KILL; done
+    rm -rf "$dir/1/data"
+    # The second one is older: it was down during the newest writes.
+    "$PINTLE" recover --data-dir "$dir/3/data" --from "$dir/2/data" --from "$dir/1/data" --examine >"$dir/out"
+    has "$(cat "$dir/out")" "no replica's data is there" || has "$(cat "$dir/out")" "No such file"
+    [ ! -e "$dir/3/data/before-recover-"* ]
+    "$PINTLE" recover --data-dir "$dir/3/data" >"$dir/out"
+    has "$(cat "$dir/out")" "member 3 of new cluster"
+    ls "$dir/3/data"/before-recover-*/meta
+    members=3 server 3
+    eventually 20 ready 3
+    for i in 1 13 25; do same "$(get 3 "item-$i")" "$i"; done
+    put 3 after recovery
+    has "$(ask 3 GET "/api/v1/configmaps?watch=true&timeoutSeconds=1&resourceVersion=20")" '"code":410'
+    # An old member, although its disk is whole, is not let in.
+    members="2 3" server 2
+    sleep 2
+    same "$(metric 2 pintle_raft_is_leader)" 0
+    same "$(metric 3 pintle_raft_is_leader)" 1
+    end 2
+    # And once more: the directory is an ordinary one.
+    end 3
+    members=3 server 3
+    eventually 20 ready 3
+    same "$(get 3 after)" recovery
+}
+same_revisions() {
+    local i first
+    first=$(metric "$1" pintle_store_revision)
+    for i in "$@"; do [ "$(metric "$i" pintle_store_revision)" = "$first" ] || return 1; done
+}
+t_recover_takes_the_best_log() {
+    cluster 1 2 3
+    local i lead old
+    put 1 early 1
+    lead=$(leader)
+    old=$((lead % 3 + 1))
+    eventually 10 same_revisions 1 2 3
+    end "$old" KILL
+    for i in $(seq 10); do put "$lead" "late-$i" "$i"; done
+    for i in 1 2 3; do end "$i" KILL; done
+    "$PINTLE" recover --data-dir "$dir/$old/data" --from "$dir/$lead/data" >"$dir/out"
+    grep -E "^\* .*/$lead/data" "$dir/out"
+    members=$old server "$old"
+    eventually 20 ready "$old"
+    for i in 1 10; do same "$(get "$old" "late-$i")" "$i"; done
+}

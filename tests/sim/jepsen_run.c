@@ -1,0 +1,153 @@
+#include "jepsen_run.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "hands_sim.h"
+
+enum { SETTLE_MS = 60000, STEP_MS = 50 };
+
+uint64_t jepsen_env(const char *name, uint64_t otherwise)
+{
+    const char *v = getenv(name);
+    return v ? strtoull(v, NULL, 0) : otherwise;
+}
+
+static void on_healed(void *arg)
+{
+    *(bool *)arg = true;
+}
+
+/* Until nothing is under way; fails after SETTLE_MS. */
+static void run_until_idle(struct world *w, struct drive *d, const char *what)
+{
+    for (int ms = 0; ms < SETTLE_MS && !drive_idle(d); ms += STEP_MS)
+        world_run(w, STEP_MS);
+    CHECK(w, drive_idle(d), "%s: not done in %d s", what, SETTLE_MS / 1000);
+}
+
+static void count(struct world *w, struct drive *d, const struct nemesis *n, struct coverage *c)
+{
+    const struct history *h = drive_history(d);
+    c->seeds++;
+    c->operations += drive_ops(d);
+    for (size_t i = 0; i < h->n; i++) {
+        c->unknown += h->events[i].type == HIST_INFO && h->events[i].process >= 0;
+        c->failed += h->events[i].type == HIST_FAIL;
+    }
+    c->elections += w->elections;
+    c->kills += w->kills;
+    c->cuts += w->cuts;
+    c->gave_up += w->gave_up;
+    if (w->elections > c->most_elections)
+        c->most_elections = w->elections;
+    c->few_elections += w->elections <= 1;
+    for (size_t i = 0; i < REPLICAS; i++) {
+        struct raft_status st = {0};
+        if (w->replicas[i].replica)
+            raft_node_status(replica_raft(w->replicas[i].replica), &st);
+        c->snapshots += st.snapshot_index != 0;
+    }
+    for (int i = 0; i < FAULT_KINDS; i++)
+        c->faults[i] += nemesis_counts(n)[i];
+}
+
+static void judge(struct drive *d, struct jepsen_run *r)
+{
+    struct verdict *v = &r->verdict;
+    *v = (struct verdict){0};
+    r->load->check(drive_history(d), v);
+    if (verdict_valid(v) || r->tolerate)
+        return;
+    char path[96];
+    snprintf(path, sizeof path, "jepsen-%s-%lu.edn", r->load->name, r->seed);
+    history_write(drive_history(d), path, true);
+    for (size_t i = 0; i < v->n && i < VERDICT_ANOMALIES; i++)
+        fprintf(stderr, "%s seed %lu: %s: %s\n", r->load->name, r->seed, v->anomalies[i].name, v->anomalies[i].text);
+}
+
+static struct world *new_world(const struct jepsen_run *r)
+{
+    struct world *w = mem_new(struct world);
+    if (r->load == workload_find("deploy"))
+        world_init(w, r->seed);
+    else
+        world_init_bare(w, r->seed);
+    w->expect_failures = true;
+    w->tolerate = r->tolerate;
+    for (size_t i = 0; i < REPLICAS; i++)
+        sim_disk_ordered(w->sim, w->replicas[i].loop, r->ordered_disks || r->seed % 4 == 0);
+    w->snapshot_every = 60 + sim_random(w->sim, 300);
+    return w;
+}
+
+static struct drive *new_drive(struct world *w, const struct jepsen_run *r)
+{
+    return drive_new(w->load, &(struct drive_options){.workload = r->load,
+                                                      .nodes = world_servers,
+                                                      .n_nodes = REPLICAS,
+                                                      .workers = 6 + (unsigned)sim_random(w->sim, 8),
+                                                      .think_ms = 10 + (unsigned)sim_random(w->sim, 60),
+                                                      .call_ms = 1500,
+                                                      .seed = r->seed});
+}
+
+static struct nemesis *new_nemesis(struct world *w, struct drive *d, const struct jepsen_run *r)
+{
+    struct nemesis_hands hands = hands_sim(w);
+    struct nemesis_options o = {.kinds = r->kinds,
+                                .quiet_ms = 100 + (unsigned)sim_random(w->sim, 900),
+                                .hold_ms = 200 + (unsigned)sim_random(w->sim, 1800)};
+    return nemesis_new(d, &hands, &o);
+}
+
+static void heal(struct world *w, struct nemesis *n)
+{
+    bool healed = false;
+    nemesis_stop(n, on_healed, &healed);
+    for (int i = 0; i < 200 && !healed; i++)
+        world_run(w, STEP_MS);
+    CHECK(w, healed, "the nemesis does not end");
+    world_heal(w);
+}
+
+void jepsen_run(struct jepsen_run *r, struct coverage *c)
+{
+    struct world *w = new_world(r);
+    world_run(w, 1500);
+    struct drive *d = new_drive(w, r);
+    struct nemesis *n = new_nemesis(w, d, r);
+    drive_start(d);
+    nemesis_start(n);
+    world_run(w, r->ms);
+    heal(w, n);
+    drive_quiet(d);
+    run_until_idle(w, d, "calls");
+    world_run(w, 3000);
+    drive_finish(d);
+    run_until_idle(w, d, "last looks");
+    count(w, d, n, c);
+    judge(d, r);
+    r->violations = w->violations;
+    memcpy(r->violation, w->violation, sizeof r->violation);
+    nemesis_free(n);
+    drive_free(d);
+    world_done(w);
+    mem_free(w);
+}
+
+void jepsen_print_coverage(const char *what, const struct coverage *c)
+{
+    char faults[512];
+    int at = 0;
+    for (int i = 0; i < FAULT_KINDS; i++)
+        if (c->faults[i])
+            at += snprintf(faults + at, sizeof faults - (size_t)at, " %s %zu", fault_name((enum fault_kind)i),
+                           c->faults[i]);
+    print_message(
+        "%s: %zu seeds, %zu operations (%zu unknown, %zu refused), %zu elections (at most %zu a seed, %zu seeds "
+        "with one), %zu kills, %zu replicas gave up, %zu ended "
+        "with a snapshot; faults:%s\n",
+        what, c->seeds, c->operations, c->unknown, c->failed, c->elections, c->most_elections, c->few_elections,
+        c->kills, c->gave_up, c->snapshots, at ? faults : " none");
+}

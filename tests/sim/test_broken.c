@@ -1,0 +1,49 @@
+/* A build that is broken on purpose must be caught, and by name: else the checkers, the workloads or the faults are
+ * not worth their time. See broken.h. */
+#include "broken.h"
+#include "hands_sim.h"
+#include "jepsen_run.h"
+
+static bool caught(const struct jepsen_run *r)
+{
+    for (const char *const *name = broken_build.anomalies; *name; name++) {
+        for (size_t i = 0; i < r->verdict.n && i < VERDICT_ANOMALIES; i++) {
+            if (strcmp(r->verdict.anomalies[i].name, *name) != 0)
+                continue;
+            print_message("%s: caught with seed %lu: %s: %s\n", broken_build.what, r->seed, *name,
+                          r->verdict.anomalies[i].text);
+            return true;
+        }
+    }
+    return false;
+}
+
+static void test_is_caught(void **state)
+{
+    (void)state;
+    struct coverage c = {0};
+    size_t violations = 0, anomalies = 0;
+    for (uint64_t seed = 1; seed <= broken_build.seeds; seed++) {
+        struct jepsen_run r = {.load = workload_find(broken_build.workload),
+                               .seed = seed,
+                               .ms = 8000,
+                               .kinds = faults_parse(broken_build.faults, hands_sim_able),
+                               .ordered_disks = broken_build.ordered_disks,
+                               .tolerate = true};
+        jepsen_run(&r, &c);
+        violations += r.violations;
+        anomalies += r.verdict.n;
+        if (caught(&r))
+            return;
+        if (r.violations)
+            print_message("seed %lu: %s\n", seed, r.violation);
+    }
+    fail_msg("%s was not caught in %lu seeds (%zu other anomalies, %zu violations of the world's own checks)",
+             broken_build.what, broken_build.seeds, anomalies, violations);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_is_caught)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

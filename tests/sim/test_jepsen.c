@@ -1,0 +1,86 @@
+/* The workloads and checkers of jepsen/ in the simulated world: faults by seed, a history, a verdict. A failing seed
+ * names itself and leaves its history in jepsen-WORKLOAD-SEED.edn. */
+#include "hands_sim.h"
+#include "jepsen_run.h"
+
+#include <stdlib.h>
+
+/* PINTLE_SIM_FIRST, PINTLE_SIM_SEEDS, PINTLE_SIM_MS (virtual), PINTLE_SIM_FAULTS (as jepsen/run --faults). */
+static void run_workload(const char *name)
+{
+    const struct workload *load = workload_find(name);
+    const char *faults = getenv("PINTLE_SIM_FAULTS");
+    uint64_t first = jepsen_env("PINTLE_SIM_FIRST", 1), seeds = jepsen_env("PINTLE_SIM_SEEDS", 4), bad = 0;
+    struct coverage c = {0};
+    for (uint64_t seed = first; seed < first + seeds; seed++) {
+        struct jepsen_run r = {.load = load,
+                               .seed = seed,
+                               .ms = jepsen_env("PINTLE_SIM_MS", 8000),
+                               .kinds = faults_parse(faults ? faults : "all", hands_sim_able)};
+        jepsen_run(&r, &c);
+        bad += !verdict_valid(&r.verdict);
+    }
+    jepsen_print_coverage(name, &c);
+    assert_int_equal(bad, 0);
+    assert_true(c.operations > seeds * 20);
+}
+
+static void test_register(void **state)
+{
+    (void)state;
+    run_workload("register");
+}
+
+static void test_set(void **state)
+{
+    (void)state;
+    run_workload("set");
+}
+
+static void test_counter(void **state)
+{
+    (void)state;
+    run_workload("counter");
+}
+
+static void test_append(void **state)
+{
+    (void)state;
+    run_workload("append");
+}
+
+static void test_watch(void **state)
+{
+    (void)state;
+    run_workload("watch");
+}
+
+static void test_pages(void **state)
+{
+    (void)state;
+    run_workload("pages");
+}
+
+static void test_lease(void **state)
+{
+    (void)state;
+    run_workload("lease");
+}
+
+static void test_deploy(void **state)
+{
+    (void)state;
+    run_workload("deploy");
+}
+
+/* PINTLE_TEST: a pattern, to run some of these only. */
+int main(void)
+{
+    cmocka_set_test_filter(getenv("PINTLE_TEST"));
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_register), cmocka_unit_test(test_set),    cmocka_unit_test(test_counter),
+        cmocka_unit_test(test_append),   cmocka_unit_test(test_watch),  cmocka_unit_test(test_pages),
+        cmocka_unit_test(test_lease),    cmocka_unit_test(test_deploy),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
