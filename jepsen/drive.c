@@ -5,7 +5,7 @@
 
 #include "base/mem.h"
 
-enum { WORKERS_MAX = 256, STRAY_PERCENT = 30, AGAIN_MS = 300, WORKER_ARENA = 512 << 20 };
+enum { WORKERS_MAX = 256, STRAY_PERCENT = 15, AGAIN_MS = 300, WORKER_ARENA = 512 << 20 };
 
 struct drive {
     struct loop *loop;
@@ -16,6 +16,7 @@ struct drive {
     int64_t unique;
     size_t ops;
     bool quiet, finishing;
+    struct drive *chained;
     char shared[DRIVE_SHARED] __attribute__((aligned(16)));
 };
 
@@ -69,6 +70,11 @@ bool drive_is_quiet(const struct drive *d)
     return d->quiet;
 }
 
+void drive_chain(struct drive *d, struct drive *next)
+{
+    d->chained = next;
+}
+
 void drive_note(struct drive *d, enum hist_f f, unsigned node, int64_t value, const char *note)
 {
     struct hist_event e = HIST_EVENT_INIT;
@@ -79,6 +85,8 @@ void drive_note(struct drive *d, enum hist_f f, unsigned node, int64_t value, co
     e.value = value;
     e.time = drive_time(d);
     history_add(&d->history, &e, NULL, 0, note);
+    if (d->chained)
+        drive_note(d->chained, f, node, value, note);
 }
 
 int64_t json_revision(const struct json *obj)
@@ -91,6 +99,11 @@ int64_t json_value(const struct json *obj)
 {
     int64_t v;
     return slice_to_i64(json_path_string(obj, "data.v"), &v) ? v : HIST_NIL;
+}
+
+const char *configmaps_path(struct worker *w, const char *rest)
+{
+    return arena_printf(&w->a, "/api/v1/namespaces/%s/configmaps%s", w->d->o.ns, rest);
 }
 
 const char *configmap_text(struct worker *w, const char *name, int64_t value, int64_t revision, const char *extra)
@@ -178,6 +191,11 @@ void op_end(struct worker *w, enum hist_type type, const int64_t *list, size_t n
         pause_worker(w);
 }
 
+bool answer_tells(const struct answer *a)
+{
+    return !a->err && !a->marked && (a->code == 404 || (a->code == 200 && a->json));
+}
+
 enum hist_type answer_fate(const struct answer *a)
 {
     if (a->err)
@@ -204,6 +222,16 @@ void op_end_as(struct worker *w, const struct answer *a)
 
 /* ---- calls ---- */
 
+static void on_head(void *ctx, int code, const struct http_header *headers, size_t n)
+{
+    struct worker *w = ctx;
+    static const char stale[] = "may be stale";
+    (void)code;
+    for (size_t i = 0; i < n; i++)
+        w->answer.marked |= slice_eq_str(headers[i].name, "warning") &&
+                            memmem(headers[i].value.p, headers[i].value.n, stale, sizeof stale - 1);
+}
+
 static void on_data(void *ctx, struct slice data)
 {
     struct worker *w = ctx;
@@ -215,7 +243,10 @@ static void on_done(void *ctx, int err, int code, const struct http_header *trai
     struct worker *w = ctx;
     (void)trailers, (void)n;
     w->call = NULL;
-    w->answer = (struct answer){.err = err, .sent = sent, .code = code, .body = buf_slice(&w->body)};
+    w->answer.err = err;
+    w->answer.sent = sent;
+    w->answer.code = code;
+    w->answer.body = buf_slice(&w->body);
     if (!err && w->body.n)
         w->answer.json = json_parse(&w->a, buf_slice(&w->body), NULL, NULL, NULL);
     w->on_answer(w, &w->answer);
@@ -223,20 +254,23 @@ static void on_done(void *ctx, int err, int code, const struct http_header *trai
 
 void worker_call(struct worker *w, const char *method, const char *path, const char *body, answer_fn *done)
 {
-    static const struct http_header json[] = {{SLICE_INIT("content-type"), SLICE_INIT("application/json")},
-                                              {SLICE_INIT("accept"), SLICE_INIT("application/json")}};
-    static const struct http_header patch[] = {{SLICE_INIT("content-type"), SLICE_INIT("application/merge-patch+json")},
-                                               {SLICE_INIT("accept"), SLICE_INIT("application/json")}};
+    bool patch = !strcmp(method, "PATCH");
+    const struct http_header headers[] = {
+        {SLICE("accept"), SLICE("application/json")},
+        {SLICE("content-type"), patch ? SLICE("application/merge-patch+json") : SLICE("application/json")},
+        {SLICE("pintle-consistency"), SLICE("linearizable")}};
     const struct drive_options *o = &w->d->o;
     buf_clear(&w->body);
     w->on_answer = done;
+    w->answer = (struct answer){0};
     w->call = http_call(w->clients[w->node],
                         &(struct http_call_options){.method = method,
                                                     .path = path,
-                                                    .headers = *method == 'P' && method[1] == 'A' ? patch : json,
-                                                    .n_headers = 2,
+                                                    .headers = headers,
+                                                    .n_headers = 2 + drive_random(w->d, 2),
                                                     .body = slice_str(body),
                                                     .timeout_ms = o->call_ms ? o->call_ms : DRIVE_CALL_MS,
+                                                    .on_head = on_head,
                                                     .on_data = on_data,
                                                     .on_done = on_done,
                                                     .ctx = w});
@@ -265,6 +299,7 @@ struct drive *drive_new(struct loop *l, const struct drive_options *o)
     struct drive *d = mem_new(struct drive);
     d->loop = l;
     d->o = *o;
+    d->o.ns = o->ns ? o->ns : "default";
     d->o.workers = o->workers < WORKERS_MAX ? o->workers : WORKERS_MAX;
     d->random = o->seed * UINT64_C(0x9e3779b97f4a7c15) + 88172645463325252;
     d->started = loop_now(l);

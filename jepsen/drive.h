@@ -8,6 +8,9 @@
  * Happy path: drive_new, drive_start; faults come and go; drive_quiet; when all is healed drive_finish lets each worker
  * do the workload's last look; drive_idle; then judge drive_history.
  *
+ * Half of the requests insist on linearizable answers; the others may be answered without a quorum, marked as possibly
+ * stale, and such an answer counts as none.
+ *
  * Fate: an answer below 300 is ok; a refusal (4xx), "no leader is known", and a request that cannot have been sent are
  * fail; anything else is info.
  *
@@ -29,6 +32,7 @@ struct answer {
     int err;           /* 0, or negative errno when no answer came */
     bool sent;         /* the request may have reached a server */
     int code;          /* HTTP */
+    bool marked;       /* as possibly stale: there is no quorum; proves nothing */
     struct slice body; /* valid during the call */
     struct json *json; /* of the body; NULL when it is none */
 };
@@ -51,6 +55,7 @@ const struct workload *workload_find(const char *name);
 
 struct drive_options {
     const struct workload *workload;
+    const char *ns;           /* namespace of its objects; NULL = default */
     const char *const *nodes; /* API addresses */
     size_t n_nodes;
     struct tls_context *tls; /* NULL = plain */
@@ -99,6 +104,8 @@ int64_t drive_unique(struct drive *d);
 /* Shared by all workers of a workload; zeroed, of DRIVE_SHARED bytes. */
 enum { DRIVE_SHARED = 4096 };
 void *drive_shared(struct drive *d);
+/* What is noted with d is noted with next too: several workloads at once under the same faults. */
+void drive_chain(struct drive *d, struct drive *next);
 /* A fault or a leader, as an event of the nemesis. */
 void drive_note(struct drive *d, enum hist_f f, unsigned node, int64_t value, const char *note);
 
@@ -108,6 +115,8 @@ void drive_note(struct drive *d, enum hist_f f, unsigned node, int64_t value, co
 void op_begin(struct worker *w, const struct hist_event *e, const int64_t *list, size_t n);
 /* Records the completion (w->op, as changed by the workload) and pauses. */
 void op_end(struct worker *w, enum hist_type type, const int64_t *list, size_t n, const char *note);
+/* An answer to a read of one object that may be believed: 200, or 404 for one that is absent, and not marked. */
+bool answer_tells(const struct answer *a);
 /* What an answer says of a write's fate. */
 enum hist_type answer_fate(const struct answer *a);
 /* The end with that fate and the answer's code as the note. */
@@ -121,6 +130,8 @@ void worker_again(struct worker *w);
 /* Asks the worker's node. body may be NULL; done runs in a later turn, and w->a holds the answer's JSON until the next
  * operation. */
 void worker_call(struct worker *w, const char *method, const char *path, const char *body, answer_fn *done);
+/* The path of ConfigMaps, with what follows it. */
+const char *configmaps_path(struct worker *w, const char *rest);
 /* Another node from now on. */
 void worker_move(struct worker *w);
 int64_t json_revision(const struct json *obj);

@@ -4,7 +4,8 @@
 
 #include "jepsen/drive.h"
 
-#define CONFIGMAPS "/api/v1/namespaces/default/configmaps"
+/* Wants w, the worker. */
+#define CONFIGMAPS configmaps_path(w, "")
 
 extern const struct workload workload_register;
 extern const struct workload workload_set;

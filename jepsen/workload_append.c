@@ -77,14 +77,14 @@ static void on_old(struct worker *w, const struct answer *a)
         "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"list-%ld\"%s,\"labels\":{\"jepsen\":"
         "\"list-%ld\"}},\"data\":{\"l\":\"%.*s%s%ld\"}}",
         s->key, at, s->epoch, (int)old.n, old.n ? old.p : "", old.n ? " " : "", s->value);
-    worker_call(w, absent ? "POST" : "PUT", absent ? CONFIGMAPS : arena_printf(&w->a, CONFIGMAPS "/list-%ld", s->key),
-                text, on_put);
+    worker_call(w, absent ? "POST" : "PUT",
+                absent ? CONFIGMAPS : arena_printf(&w->a, "%s/list-%ld", CONFIGMAPS, s->key), text, on_put);
 }
 
 static void try_append(struct worker *w)
 {
     struct appending *s = w->state;
-    worker_call(w, "GET", arena_printf(&w->a, CONFIGMAPS "/list-%ld", s->key), NULL, on_old);
+    worker_call(w, "GET", arena_printf(&w->a, "%s/list-%ld", CONFIGMAPS, s->key), NULL, on_old);
 }
 
 static void append(struct worker *w)
@@ -112,7 +112,7 @@ static const struct json *item_named(const struct json *list, const char *name)
 static bool end_read(struct worker *w, const struct answer *a)
 {
     struct appending *s = w->state;
-    if (a->err || a->code != 200 || !a->json) {
+    if (!answer_tells(a) || a->code != 200) {
         op_end(w, HIST_FAIL, NULL, 0, "no answer");
         return false;
     }
@@ -148,7 +148,7 @@ static void read_all(struct worker *w, answer_fn *done)
     }
     e.f = HIST_TXN;
     op_begin(w, &e, micros, 3 * KEYS);
-    worker_call(w, "GET", arena_printf(&w->a, CONFIGMAPS "?labelSelector=jepsen%%3Dlist-%ld", s->epoch), NULL, done);
+    worker_call(w, "GET", arena_printf(&w->a, "%s?labelSelector=jepsen%%3Dlist-%ld", CONFIGMAPS, s->epoch), NULL, done);
 }
 
 static void next(struct worker *w)

@@ -5,13 +5,17 @@
 #include "jepsen/workload.h"
 
 enum { DEPLOYMENTS = 3, PODS_MAX = 8, LOOKS_MAX = 300 };
-#define DEPLOY_PATH "/apis/apps/v1/namespaces/default/deployments"
 
 struct scaling {
     int64_t wanted;
     bool insisted;
     unsigned looks;
 };
+
+static const char *deploy_path(struct worker *w, const char *rest)
+{
+    return arena_printf(&w->a, "/apis/apps/v1/namespaces/%s/deployments%s", drive_opts(w->d)->ns, rest);
+}
 
 static const char *deployment_text(struct worker *w, int64_t pods)
 {
@@ -33,7 +37,7 @@ static void on_scaled(struct worker *w, const struct answer *a)
 {
     struct scaling *s = w->state;
     if (!a->err && a->code == 404)
-        worker_call(w, "POST", DEPLOY_PATH, deployment_text(w, s->wanted), on_created);
+        worker_call(w, "POST", deploy_path(w, ""), deployment_text(w, s->wanted), on_created);
     else
         op_end_as(w, a);
 }
@@ -46,14 +50,14 @@ static void scale(struct worker *w, answer_fn *done)
     e.key = w->i;
     e.value = s->wanted;
     op_begin(w, &e, NULL, 0);
-    worker_call(w, "PATCH", arena_printf(&w->a, DEPLOY_PATH "/dep-%u", w->i),
+    worker_call(w, "PATCH", deploy_path(w, arena_printf(&w->a, "/dep-%u", w->i)),
                 arena_printf(&w->a, "{\"spec\":{\"replicas\":%ld}}", s->wanted), done);
 }
 
 /* A look at a Deployment's pods: how many stay, how many should not be there. */
 static void on_pods(struct worker *w, const struct answer *a)
 {
-    if (a->err || a->code != 200 || !a->json) {
+    if (!answer_tells(a) || a->code != 200) {
         op_end(w, HIST_FAIL, NULL, 0, "no answer");
         return;
     }
@@ -72,8 +76,10 @@ static void look(struct worker *w, answer_fn *done)
     e.f = HIST_PODS;
     e.key = w->i % DEPLOYMENTS;
     op_begin(w, &e, NULL, 0);
-    worker_call(w, "GET", arena_printf(&w->a, "/api/v1/namespaces/default/pods?labelSelector=app%%3Ddep-%ld", e.key),
-                NULL, done);
+    worker_call(
+        w, "GET",
+        arena_printf(&w->a, "/api/v1/namespaces/%s/pods?labelSelector=app%%3Ddep-%ld", drive_opts(w->d)->ns, e.key),
+        NULL, done);
 }
 
 static void next(struct worker *w)

@@ -6,7 +6,6 @@
 #include "jepsen/workload.h"
 
 enum { LEASES = 2, DURATION_MS = 1200, MARGIN_MS = 20 };
-#define LEASE_PATH "/apis/coordination.k8s.io/v1/namespaces/default/leases"
 
 struct candidate {
     uint64_t until;       /* believes to hold it until then, ns */
@@ -18,6 +17,12 @@ struct candidate {
 static int64_t lease_of(const struct worker *w)
 {
     return w->i % LEASES;
+}
+
+static const char *lease_path(struct worker *w, bool one)
+{
+    const char *name = one ? arena_printf(&w->a, "/lease-%ld", lease_of(w)) : "";
+    return arena_printf(&w->a, "/apis/coordination.k8s.io/v1/namespaces/%s/leases%s", drive_opts(w->d)->ns, name);
 }
 
 static void on_put(struct worker *w, const struct answer *a)
@@ -51,8 +56,7 @@ static void put(struct worker *w, enum hist_f f, int64_t revision)
                                     "v1\",\"kind\":\"Lease\",\"metadata\":{\"name\":\"lease-%ld\"%s},\"spec\":"
                                     "{%s\"leaseDurationSeconds\":2,\"leaseTransitions\":%ld}}",
                                     e.key, at, holder, drive_unique(w->d));
-    worker_call(w, revision ? "PUT" : "POST",
-                revision ? arena_printf(&w->a, LEASE_PATH "/lease-%ld", e.key) : LEASE_PATH, text, on_put);
+    worker_call(w, revision ? "PUT" : "POST", revision ? lease_path(w, true) : lease_path(w, false), text, on_put);
 }
 
 static void decide(struct worker *w, const struct json *obj)
@@ -91,7 +95,7 @@ static void next(struct worker *w)
     if (c->until && drive_random(w->d, 20) == 0)
         worker_skip(w);
     else
-        worker_call(w, "GET", arena_printf(&w->a, LEASE_PATH "/lease-%ld", lease_of(w)), NULL, on_looked);
+        worker_call(w, "GET", lease_path(w, true), NULL, on_looked);
 }
 
 static void check(const struct history *h, struct verdict *v)

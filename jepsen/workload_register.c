@@ -18,7 +18,7 @@ struct registers {
 
 static const char *key_path(struct worker *w, int64_t key)
 {
-    return arena_printf(&w->a, CONFIGMAPS "/reg-%ld", key);
+    return arena_printf(&w->a, "%s/reg-%ld", CONFIGMAPS, key);
 }
 
 static const char *key_name(struct worker *w, int64_t key)
@@ -54,7 +54,7 @@ static void on_deleted(struct worker *w, const struct answer *a)
 static void on_read(struct worker *w, const struct answer *a)
 {
     struct registers *r = w->state;
-    if (!a->err && (a->code == 200 || a->code == 404)) {
+    if (answer_tells(a)) {
         r->seen[r->key] = (struct seen){0};
         if (a->code == 200)
             remember(w, a->json);
@@ -133,7 +133,7 @@ static void next(struct worker *w)
 static void on_last_read(struct worker *w, const struct answer *a)
 {
     struct registers *r = w->state;
-    bool answered = !a->err && (a->code == 200 || a->code == 404);
+    bool answered = answer_tells(a);
     r->key = r->last;
     on_read(w, a);
     r->last += answered;

@@ -174,12 +174,14 @@ static void watch_begin(struct watching *s)
     char path[256];
     buf_clear(&s->line);
     s->code = 0;
+    const char *ns = drive_opts(s->w->d)->ns;
     if (s->relist)
-        snprintf(path, sizeof path, CONFIGMAPS "?limit=1");
+        snprintf(path, sizeof path, "/api/v1/namespaces/%s/configmaps?limit=1", ns);
     else
         snprintf(path, sizeof path,
-                 CONFIGMAPS "?watch=1&allowWatchBookmarks=true&resourceVersion=%ld&timeoutSeconds=%lu", s->revision,
-                 1 + (unsigned long)drive_random(s->w->d, 8));
+                 "/api/v1/namespaces/%s/configmaps?watch=1&allowWatchBookmarks=true&resourceVersion=%ld"
+                 "&timeoutSeconds=%lu",
+                 ns, s->revision, 1 + (unsigned long)drive_random(s->w->d, 8));
     s->call = http_call(s->w->clients[s->w->node],
                         &(struct http_call_options){.method = "GET",
                                                     .path = path,
@@ -240,7 +242,7 @@ static void write_key(struct worker *w, int64_t key, bool update, answer_fn *don
     e.key = key;
     e.value = drive_unique(w->d);
     op_begin(w, &e, NULL, 0);
-    worker_call(w, update ? "PUT" : "POST", update ? arena_printf(&w->a, CONFIGMAPS "/%s", name) : CONFIGMAPS,
+    worker_call(w, update ? "PUT" : "POST", update ? arena_printf(&w->a, "%s/%s", CONFIGMAPS, name) : CONFIGMAPS,
                 configmap_text(w, name, e.value, 0, ""), done);
 }
 
@@ -250,7 +252,7 @@ static void delete_key(struct worker *w, int64_t key)
     e.f = HIST_DELETE;
     e.key = key;
     op_begin(w, &e, NULL, 0);
-    worker_call(w, "DELETE", arena_printf(&w->a, CONFIGMAPS "/" PREFIX "%ld", key), NULL, on_deleted);
+    worker_call(w, "DELETE", arena_printf(&w->a, "%s/" PREFIX "%ld", CONFIGMAPS, key), NULL, on_deleted);
 }
 
 static void write_next(struct worker *w)
@@ -288,7 +290,7 @@ static void take_item(struct watching *s, const struct json *item)
 static void on_page(struct worker *w, const struct answer *a)
 {
     struct watching *s = w->state;
-    if (a->err || a->code != 200 || !a->json || ++s->pages > PAGES_MAX) {
+    if (!answer_tells(a) || a->code != 200 || ++s->pages > PAGES_MAX) {
         op_end(w, HIST_FAIL, NULL, 0, a->code == 410 ? "too old" : "no answer");
         return;
     }
@@ -316,7 +318,7 @@ static void next_page(struct worker *w)
 {
     struct watching *s = w->state;
     const char *more = s->token[0] ? arena_printf(&w->a, "&continue=%s", s->token) : "";
-    worker_call(w, "GET", arena_printf(&w->a, CONFIGMAPS "?limit=%d%s", PAGE_ITEMS, more), NULL, on_page);
+    worker_call(w, "GET", arena_printf(&w->a, "%s?limit=%d%s", CONFIGMAPS, PAGE_ITEMS, more), NULL, on_page);
 }
 
 static void read_next(struct worker *w)

@@ -173,8 +173,8 @@ static void note_name(void *ctx, const char *name)
 static int check_empty(struct fs *fs, const char *dir, char why[256])
 {
     bool found = false;
-    int err = fs_mkdir(fs, dir);
-    if (err && err != -EEXIST) {
+    int err = fs_mkdir_synced(fs, dir);
+    if (err) {
         snprintf(why, 256, "cannot make %.*s: %s", DIR_SHOWN, dir, strerror(-err));
         return err;
     }

@@ -197,8 +197,8 @@ static int open_dir(struct raft_node *n, char why[256])
 {
     char path[SNAP_PATH_MAX];
     struct fs *fs = loop_fs(n->l);
-    int err = fs_mkdir(fs, n->dir);
-    if (err && err != -EEXIST) {
+    int err = fs_mkdir_synced(fs, n->dir);
+    if (err) {
         snprintf(why, 256, "cannot make %.150s: %s", n->dir, strerror(-err));
         return err;
     }

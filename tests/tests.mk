@@ -144,3 +144,8 @@ tests_sim_test_broken_stale_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=raft_node_read
 tests_sim_test_broken_sync_SOURCES = tests/sim/test_broken.c tests/sim/broken.h tests/sim/broken_sync.c $(JEPSEN_SIM)
 tests_sim_test_broken_sync_LDADD = libjepsen.a $(LDADD)
 tests_sim_test_broken_sync_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=file_sync
+
+check_PROGRAMS += tests/sim/test_backup
+TESTS += tests/sim/test_backup
+tests_sim_test_backup_SOURCES = tests/sim/test_backup.c tests/sim/cluster.c tests/sim/cluster.h \
+	tests/sim/fake_node.c tests/sim/fake_node.h

@@ -8,7 +8,8 @@
  *
  * Failures: every refusal is a Kubernetes Status. While no leader is known, writes and linearizable reads answer 503
  * with
- * Retry-After; reads with resourceVersion=0 and watches go on. Limits: API_INFLIGHT_MAX requests at work (429 beyond),
+ * Retry-After; once that lasts longer than an election, reads are answered from the local state and marked (quorum.c).
+ * Reads with resourceVersion=0 and watches go on. Limits: API_INFLIGHT_MAX requests at work (429 beyond),
  * the body and head limits of net/http.h.
  *
  * Thread: the state loop's. */

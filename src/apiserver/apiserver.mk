@@ -18,6 +18,7 @@ libpintle_a_SOURCES += \
   src/apiserver/output.c src/apiserver/output.h \
   src/apiserver/pipeline.c \
   src/apiserver/podsub.c \
+  src/apiserver/quorum.c \
   src/apiserver/read.c \
   src/apiserver/reply.c \
   src/apiserver/request.h \

@@ -184,7 +184,7 @@ static void forward_try(struct forwarding *fw)
         return;
     }
     if (!client) {
-        if (loop_now(r->api->loop) < fw->deadline) {
+        if (!api_no_quorum(r->api) && loop_now(r->api->loop) < fw->deadline) {
             forward_later(fw);
             return;
         }

@@ -7,6 +7,8 @@
 #include "auth/rbac.h"
 
 enum {
+    API_STALE_AFTER_MS = 2000, /* without a known leader: there is no quorum, not a mere election */
+    API_CONFIRMED_MAX = 64,
     API_BARRIER_MS = 5000,        /* a linearizable read waits this long for the leader */
     API_TXN_RETRIES = 8,          /* a patch is computed anew this often when others write the same object */
     API_LIST_BATCH = 256 << 10,   /* bytes of a list queued at a time */
@@ -39,6 +41,9 @@ struct api {
     struct api_nodes *nodes;
     struct api_tokens *tokens;
     struct api_bootstrap *bootstrap;
+    bool leaderless; /* no leader is known, since (loop_now); confirmed: wall clock then, 0 = never knew one */
+    uint64_t leaderless_since;
+    int64_t confirmed;
     uint64_t instance; /* random, for request ids */
     uint64_t next_request;
     size_t inflight, snapshot_streams;
@@ -48,7 +53,7 @@ struct api {
     uint64_t started;
     /* metrics */
     struct metric_family *m_requests, *m_seconds;
-    struct metric *m_inflight, *m_watches;
+    struct metric *m_inflight, *m_watches, *m_stale;
     /* discovery documents, encoded once */
     struct map documents;
 };
@@ -71,6 +76,17 @@ void api_barrier(struct api_request *r, void (*next)(struct api_request *r, int 
 void api_wait_revision(struct api_request *r, uint64_t revision, void (*next)(struct api_request *r, int err));
 /* Answers err (negative errno) of a barrier, a transaction or a forward. */
 void api_reply_errno(struct api_request *r, int err, const char *what);
+
+/* ---- quorum.c ---- */
+void api_note_leader(struct api *api, uint64_t leader_id);
+/* No leader has been known for longer than an election takes. */
+bool api_no_quorum(const struct api *api);
+/* When the local state was last known to be the newest, for people: "at …" or "not since …". */
+const char *api_confirmed_text(const struct api *api, char out[API_CONFIRMED_MAX]);
+/* api_barrier for reads: without a quorum, next runs too, with 0 and a Warning in the answer, unless r insists. */
+void api_when_confirmed(struct api_request *r, void (*next)(struct api_request *r, int err));
+/* For reads that ask nobody: the Warning when there is no quorum. */
+void api_warn_stale(struct api_request *r);
 
 /* ---- handlers ---- */
 void api_discovery(struct api_request *r);

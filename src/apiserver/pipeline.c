@@ -115,6 +115,14 @@ void api_account(struct api_request *r, int code)
 void api_reply_errno(struct api_request *r, int err, const char *what)
 {
     struct status st;
+    char when[API_CONFIRMED_MAX];
+    if (err == -EAGAIN && api_no_quorum(r->api)) {
+        status_set(&st, r->arena, 503, "%s: no quorum: a majority of the replicas cannot be reached (last reached %s)",
+                   what, api_confirmed_text(r->api, when));
+        st.retry_after = API_RETRY_SECONDS;
+        api_reply_status(r, &st);
+        return;
+    }
     switch (-err) {
     case EAGAIN:
     case EBUSY:
@@ -467,7 +475,8 @@ struct slice api_key(struct api_request *r, struct slice ns, struct slice name)
 static void on_role(struct replica_listener *l, bool is_leader, uint64_t term, uint64_t leader_id)
 {
     struct api *api = container_of(l, struct api, role);
-    (void)term, (void)leader_id;
+    (void)term;
+    api_note_leader(api, leader_id);
     if (is_leader)
         api_bootstrap_start(api->bootstrap);
     else
@@ -526,6 +535,10 @@ struct api *api_new(struct loop *l, const struct api_options *o)
     api->nodes = api_nodes_new(api);
     api->tokens = api_tokens_new(api);
     api->bootstrap = api_bootstrap_new(api);
+    api->m_stale = metrics_one(o->metrics, METRIC_COUNTER, "pintle_api_stale_reads_total",
+                               "Reads answered without a quorum, marked as such.");
+    api_note_leader(api, 0);
+    api->confirmed = 0;
     api->role.role = on_role;
     api->role.fenced = on_fenced;
     replica_listen(o->replica, &api->role);

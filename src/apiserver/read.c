@@ -72,11 +72,13 @@ static void when_fresh(struct api_request *r, void (*next)(struct api_request *r
     uint64_t revision;
     struct slice rv = r->options.resource_version;
     if (!rv.n)
-        api_barrier(r, next);
+        api_when_confirmed(r, next);
     else if (!slice_to_u64(rv, &revision))
         api_reply_error(r, 400, "Invalid value: \"%" SLICE_FMT "\": resourceVersion must be a number", SLICE_ARG(rv));
-    else
+    else {
+        api_warn_stale(r);
         api_wait_revision(r, revision, next);
+    }
 }
 
 /* ---- GET ---- */

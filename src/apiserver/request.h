@@ -102,9 +102,10 @@ struct api_request {
     /* asynchronous steps */
     struct raft_read read;
     struct replica_txn txn;
-    void (*next)(struct api_request *r, int err); /* what follows the barrier */
-    void *state;                                  /* of the handler at work */
-    void (*on_gone)(struct api_request *r);       /* the client went away: stop producing */
+    void (*next)(struct api_request *r, int err);  /* what follows the barrier */
+    void (*fresh)(struct api_request *r, int err); /* likewise, of api_when_confirmed */
+    void *state;                                   /* of the handler at work */
+    void (*on_gone)(struct api_request *r);        /* the client went away: stop producing */
     void (*on_drain)(struct api_request *r);
     struct list link;    /* the api's list of streams, while streaming */
     struct list at_work; /* the api's list of all requests */

@@ -111,7 +111,7 @@ static void get_scale(struct api_request *r, int err)
 void api_scale(struct api_request *r)
 {
     if (r->verb == API_GET) {
-        api_barrier(r, get_scale);
+        api_when_confirmed(r, get_scale);
         return;
     }
     struct write *w = arena_state(r->arena, struct write);

@@ -288,9 +288,12 @@ void api_watch(struct api_request *r)
         return;
     }
     w->bookmark_initial = r->options.send_initial_events;
-    if (!rv.n)
-        api_barrier(r, watch_with_initial);
-    else if (!revision)
+    if (!rv.n) {
+        api_when_confirmed(r, watch_with_initial);
+        return;
+    }
+    api_warn_stale(r);
+    if (!revision)
         watch_with_initial(r, 0);
     else if (r->options.send_initial_events)
         api_wait_revision(r, revision, watch_with_initial);

@@ -29,6 +29,8 @@ size_t client_headers(const struct http_client_set *s, struct http_header *out, 
     size_t n = 0;
     out[n++] = (struct http_header){SLICE("accept"), SLICE("application/json")};
     out[n++] = (struct http_header){SLICE("user-agent"), slice_str(s->user_agent)};
+    /* Without a quorum, rather no answer than an old one: agents and controllers act on what they read. */
+    out[n++] = (struct http_header){SLICE("pintle-consistency"), SLICE("linearizable")};
     if (content_type)
         out[n++] = (struct http_header){SLICE("content-type"), slice_str(content_type)};
     if (s->authorization)

@@ -1,12 +1,13 @@
 #include "loop/loop.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "base/mem.h"
 #include "base/timefmt.h"
 #include "loop/loop_impl.h"
 
-enum { PREZERO_BLOCK = 1 << 20 };
+enum { PREZERO_BLOCK = 1 << 20, PATH_BYTES_MAX = 1024 };
 
 static int64_t log_wall(void *clock)
 {
@@ -185,6 +186,23 @@ int fs_open(struct fs *fs, const char *path, unsigned flags, struct file **ret)
 int fs_rename(struct fs *fs, const char *from, const char *to)
 {
     return fs->ops->rename(fs, from, to);
+}
+
+int fs_mkdir_synced(struct fs *fs, const char *path)
+{
+    char parent[PATH_BYTES_MAX];
+    int err = fs_mkdir(fs, path);
+    if (err && err != -EEXIST)
+        return err;
+    snprintf(parent, sizeof(parent), "%s", path);
+    size_t n = strlen(parent);
+    while (n > 1 && parent[n - 1] == '/')
+        parent[--n] = '\0';
+    char *slash = strrchr(parent, '/');
+    if (slash)
+        slash[slash == parent] = '\0';
+    err = fs_sync_dir(fs, slash ? parent : ".");
+    return err == -EACCES ? 0 : err; /* not ours to read: then it was made by somebody else, long ago */
 }
 
 int fs_unlink(struct fs *fs, const char *path)

@@ -160,6 +160,8 @@ int fs_rename(struct fs *fs, const char *from, const char *to);
 int fs_unlink(struct fs *fs, const char *path);
 int fs_mkdir(struct fs *fs, const char *path);
 int fs_sync_dir(struct fs *fs, const char *path);
+/* Makes a directory that survives a crash of the machine: syncs the one it is in. Likewise when it was there already. */
+int fs_mkdir_synced(struct fs *fs, const char *path);
 /* Takes an exclusive lock on the path for the process's life; -EWOULDBLOCK when another process has it. */
 int fs_lock(struct fs *fs, const char *path, struct file **ret);
 /* Calls each(name) for the entries of a directory, in byte order, "." and ".." left out. */

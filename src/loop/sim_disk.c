@@ -246,15 +246,15 @@ static const struct file_ops sim_file_ops = {
 
 /* ---- directories ---- */
 
-/* Paths are compared as text: "a//b/" is "a/b". */
+/* Paths are compared as text: "a//b/" is "a/b", "/" is "". */
 static void clean_path(const char *path, char out[PATH_LIMIT])
 {
     size_t n = 0;
     for (const char *p = path; *p && n < PATH_LIMIT - 1; p++)
         if (!(*p == '/' && n > 0 && out[n - 1] == '/'))
             out[n++] = *p;
-    if (n > 1 && out[n - 1] == '/')
-        n--;
+    if (n > 0 && out[n - 1] == '/')
+        n--; /* the root is "" */
     out[n] = '\0';
 }
 

@@ -3,7 +3,9 @@
  * With -S the commands are transactions of the store (a put of an object of that size), encoded, committed and applied
  * to
  * the tree on all replicas: the path that a write of the API takes below the API.
- * Usage: bench_raft [-S] [-J] [-k outstanding] [-s bytes] [-t seconds] [-n replicas] [-p first port] [-d directory] */
+ * With -c the replicas speak mutual TLS: DIRECTORY-1, DIRECTORY-2 … hold ca.crt, server.crt and server.key of each.
+ * Usage: bench_raft [-S] [-J] [-k outstanding] [-s bytes] [-t seconds] [-n replicas] [-p first port] [-d directory]
+ *                   [-c certificates] */
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -16,6 +18,7 @@
 
 #include "base/mem.h"
 #include "base/metrics.h"
+#include "net/tls.h"
 #include "raft/node.h"
 #include "store/store.h"
 
@@ -23,7 +26,7 @@ enum { SETTLE_MS = 500, LATENCIES_MAX = 8 << 20 };
 
 struct bench {
     unsigned k, size, seconds, replicas, port;
-    const char *dir;
+    const char *dir, *certificates;
     uint64_t id;
     struct loop *l;
     struct raft_node *n;
@@ -236,6 +239,28 @@ static void end(struct loop_timer *t)
     loop_stop(b->l);
 }
 
+static struct tls_context *tls_of(const struct bench *b)
+{
+    char ca[300], cert[300], key[300], why[256];
+    struct tls_context *tls = NULL;
+    if (!b->certificates)
+        return NULL;
+    snprintf(ca, sizeof(ca), "%s-%u/ca.crt", b->certificates, (unsigned)b->id);
+    snprintf(cert, sizeof(cert), "%s-%u/server.crt", b->certificates, (unsigned)b->id);
+    snprintf(key, sizeof(key), "%s-%u/server.key", b->certificates, (unsigned)b->id);
+    const struct tls_options o = {.cert_file = cert,
+                                  .key_file = key,
+                                  .ca_file = ca,
+                                  .verify_client = true,
+                                  .require_client = true,
+                                  .tls13_only = true};
+    if (tls_context_new(&o, &tls, why)) {
+        fprintf(stderr, "%s\n", why);
+        exit(1);
+    }
+    return tls;
+}
+
 static void run_replica(struct bench *b)
 {
     char dir[256], listen[64], why[256];
@@ -254,6 +279,7 @@ static void run_replica(struct bench *b)
                              .members = members,
                              .n_members = b->replicas,
                              .listen = listen,
+                             .security = {tls_of(b)},
                              .metrics = &b->metrics};
     b->l = loop_uv_new("bench");
     loop_log(b->l)->level = LOG_WARN;
@@ -282,7 +308,7 @@ int main(int argc, char **argv)
     struct bench b = {.k = 256, .size = 512, .seconds = 5, .replicas = 3, .port = 19443};
     char dir[] = "./bench_raft.XXXXXX";
     int opt;
-    while ((opt = getopt(argc, argv, "SJk:s:t:n:p:d:")) != -1) {
+    while ((opt = getopt(argc, argv, "SJk:s:t:n:p:d:c:")) != -1) {
         unsigned v = optarg ? (unsigned)strtoul(optarg, NULL, 10) : 0;
         switch (opt) {
         case 'S':
@@ -305,6 +331,9 @@ int main(int argc, char **argv)
             break;
         case 'p':
             b.port = v;
+            break;
+        case 'c':
+            b.certificates = optarg;
             break;
         case 'd':
             b.dir = optarg;

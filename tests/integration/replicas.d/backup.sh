@@ -164,3 +164,46 @@ t_recover_takes_the_best_log() {
     eventually 20 ready "$old"
     for i in 1 10; do same "$(get "$old" "late-$i")" "$i"; done
 }
+
+# headers_of N PATH [CURL OPTIONS]
+headers_of() {
+    local i=$1 path=$2
+    shift 2
+    curl -s -o /dev/null -D - -m 20 --cacert "$dir/pki/ca.crt" --cert "$dir/pki/admin.crt" --key "$dir/pki/admin.key" "$@" \
+        "https://$(address "$i"):6443$path" | tr -d '\r'
+}
+t_reads_go_on_without_a_quorum_and_say_so() {
+    cluster 1 2 3
+    local path=/api/v1/namespaces/default/configmaps from
+    put 1 a 1
+    eventually 10 same_revisions 1 2 3
+    lacks "$(headers_of 3 $path/a | tr A-Z a-z)" "warning:"
+    curl -sN -m 60 --cacert "$dir/pki/ca.crt" --cert "$dir/pki/admin.crt" --key "$dir/pki/admin.key" \
+        "https://$(address 3):6443$path?watch=true&resourceVersion=0" >"$dir/watch" &
+    local watching=$!
+    eventually 10 grep -q '"name":"a"' "$dir/watch"
+    end 1 KILL; end 2 KILL
+    eventually 10 get 3 a
+    has "$(headers_of 3 $path/a | tr A-Z a-z)" 'warning: 299 - "no quorum: this state may be stale (last confirmed at 20'
+    has "$(headers_of 3 $path | tr A-Z a-z)" 'warning: 299 - "no quorum'
+    has "$(headers_of 3 "$path?resourceVersion=0" | tr A-Z a-z)" 'warning: 299 - "no quorum'
+    same "$(get 3 a)" 1
+    # Who insists, and who writes, is told quickly.
+    has "$(headers_of 3 $path/a -H 'Pintle-Consistency: linearizable')" " 503"
+    from=$(date +%s%N)
+    has "$(headers_of 3 $path -H 'Content-Type: application/json' -d '{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"b"}}')" " 503"
+    [ $(($(date +%s%N) - from)) -lt 1000000000 ]
+    has "$(ask 3 DELETE $path/a || true)" "no quorum: a majority of the replicas cannot be reached (last reached at 20"
+    # What it has can be saved; not by chance, though.
+    fails admin snapshot save "$dir/file" --server "$(address 3):6443" 2>"$dir/err"
+    has "$(cat "$dir/err")" "no quorum"
+    admin snapshot save "$dir/file" --server "$(address 3):6443" --local
+    "$PINTLE" snapshot verify "$dir/file" >/dev/null
+    # With the others back, nothing is marked, and the watch has gone on.
+    server 1
+    eventually 20 ready 1 3
+    lacks "$(headers_of 3 $path/a | tr A-Z a-z)" "warning:"
+    put 1 a 2
+    eventually 10 grep -q '"v":"2"' "$dir/watch"
+    kill $watching
+}
