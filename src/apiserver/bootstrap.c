@@ -276,7 +276,7 @@ static void on_timer(struct loop_timer *t)
     struct api_bootstrap *b = container_of(t, struct api_bootstrap, timer);
     if (!b->running || b->call)
         return;
-    if (b->next == total())
+    if (b->next == total() && b->api->o.membership)
         follow(b);
     else
         step(b);

@@ -15,7 +15,7 @@
 enum {
     JOIN_CALL_MS = 15000, /* the leader may be changing meanwhile */
     JOIN_PAUSE_MS = 1000,
-    JOIN_REFUSALS_MAX = 5, /* a token made a moment ago may not be known everywhere yet */
+    JOIN_REFUSALS_MAX = 2, /* a token made a moment ago may not be known everywhere yet */
     JOIN_ANSWER_MAX = 4 << 20,
 };
 
