@@ -4,11 +4,14 @@ dist_man_MANS += \
   docs/man/pintle-balance.1 \
   docs/man/pintle-cert.1 \
   docs/man/pintle-completion.1 \
+  docs/man/pintle-history.1 \
   docs/man/pintle-kubeconfig.1 \
   docs/man/pintle-recover.1 \
+  docs/man/pintle-reseal.1 \
   docs/man/pintle-server.1 \
   docs/man/pintle-snapshot.1 \
   docs/man/pintle-status.1 \
+  docs/man/pintle-undelete.1 \
   docs/man/pintle-version.1
 
 dist_doc_DATA = README.md CHANGELOG.md

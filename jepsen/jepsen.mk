@@ -24,8 +24,14 @@ libjepsen_a_SOURCES = \
   jepsen/workload_set.c \
   jepsen/workload_watch.c \
   jepsen/workloads.c
-EXTRA_DIST += jepsen/run jepsen/hands jepsen/stage.sh jepsen/clock_shim.c
+EXTRA_DIST += jepsen/run jepsen/soak jepsen/hands jepsen/stage.sh jepsen/clock_shim.c tests/fault
 noinst_PROGRAMS += jepsen/pintle-jepsen
 jepsen_pintle_jepsen_SOURCES = jepsen/main.c jepsen/monitor.c jepsen/monitor.h jepsen/hands_shell.c jepsen/hands_shell.h \
   jepsen/report.c jepsen/report.h
 jepsen_pintle_jepsen_LDADD = libjepsen.a $(PINTLE_LIBS)
+
+# Real servers under real faults for SOAK_HOURS (4); needs root.
+.PHONY: soak
+soak: all
+	PINTLE=$(abs_top_builddir)/pintle PINTLE_JEPSEN=$(abs_top_builddir)/jepsen/pintle-jepsen \
+		$(top_srcdir)/jepsen/soak $(SOAK_HOURS)

@@ -146,15 +146,16 @@ static struct fault choose(struct nemesis *n)
     return f;
 }
 
-/* A second fault on top: not the same kind, and nothing that wants a healthy majority. */
+/* A second fault on top: not the same kind, and nothing beside what takes a replica's data. */
 static bool goes_with(const struct nemesis *n, const struct fault *f)
 {
+    bool takes_data = f->kind == FAULT_TRUNCATE || f->kind == FAULT_CORRUPT;
     for (size_t i = 0; i < n->n_active; i++) {
         enum fault_kind k = n->active[i].kind;
-        if (k == f->kind || k == FAULT_TRUNCATE || k == FAULT_CORRUPT || k == FAULT_MEMBER)
+        if (k == f->kind || k == FAULT_TRUNCATE || k == FAULT_CORRUPT || takes_data)
             return false;
     }
-    return !n->n_active || (f->kind != FAULT_TRUNCATE && f->kind != FAULT_CORRUPT && f->kind != FAULT_MEMBER);
+    return true;
 }
 
 static void note(struct nemesis *n, const char *what, const struct fault *f)

@@ -7,14 +7,18 @@
 #include "base/hash.h"
 #include "raft/wire.h"
 
-/* A slot: magic 8, version 4, crc32c 4 (of the rest), cluster id 8, id 8, sequence 8, term 8, vote 8, incarnation 8,
- * refused by 8, runs 8 each. Version 1 ended after the vote, with 8 zero bytes, and its slots were written in turn. */
-enum { SLOT_BYTES = 104, SLOT_BYTES_1 = 64, SLOT_CRC_FROM = 16, META_PATH_MAX = 512 };
+/* A slot: magic 8, version 4, crc32c 4 (of the next 48), cluster id 8, id 8, sequence 8, term 8, vote 8, zero 8; this is
+ * all that format 1 knows, which a replica may be downgraded to, so the rest is behind it and has a checksum of its
+ * own:
+ * crc32c 4 (of the rest), zero 4, incarnation 8, refused by 8, runs 8 each. A replica of format 1 leaves that alone. */
+enum { SLOT_HEAD = 64, SLOT_CRC_FROM = 16, SLOT_MORE = 16 + 8 + 8 * META_RUNS, SLOT_BYTES = SLOT_HEAD + SLOT_MORE };
+enum { META_PATH_MAX = 512 };
 
 static const char meta_magic[8] = {'P', 'i', 'n', 't', 'l', 'e', 'M', 'T'};
 
 static void encode(char out[SLOT_BYTES], const struct meta *m)
 {
+    char *more = out + SLOT_HEAD;
     memset(out, 0, SLOT_BYTES);
     memcpy(out, meta_magic, sizeof(meta_magic));
     put_u32(out + 8, META_VERSION);
@@ -23,51 +27,75 @@ static void encode(char out[SLOT_BYTES], const struct meta *m)
     put_u64(out + 32, m->sequence);
     put_u64(out + 40, m->term);
     put_u64(out + 48, m->voted_for);
-    put_u64(out + 56, m->incarnation);
-    put_u64(out + 64, m->refused_by);
+    put_u32(out + 12, crc32c(0, out + SLOT_CRC_FROM, SLOT_HEAD - SLOT_CRC_FROM));
+    put_u64(more + 8, m->incarnation);
+    put_u64(more + 16, m->refused_by);
     for (size_t i = 0; i < META_RUNS; i++)
-        put_u64(out + 72 + 8 * i, m->runs[i]);
-    put_u32(out + 12, crc32c(0, out + SLOT_CRC_FROM, SLOT_BYTES - SLOT_CRC_FROM));
+        put_u64(more + 24 + 8 * i, m->runs[i]);
+    put_u32(more, crc32c(0, more + 4, SLOT_MORE - 4));
 }
 
 static bool decode(const char in[SLOT_BYTES], struct meta *ret)
 {
-    uint32_t version = get_u32(in + 8);
-    size_t n = version == 1 ? SLOT_BYTES_1 : SLOT_BYTES;
-    if (memcmp(in, meta_magic, sizeof(meta_magic)) != 0 || version == 0 || version > META_VERSION ||
-        get_u32(in + 12) != crc32c(0, in + SLOT_CRC_FROM, n - SLOT_CRC_FROM))
+    if (memcmp(in, meta_magic, sizeof(meta_magic)) != 0 || get_u32(in + 8) != META_VERSION ||
+        get_u32(in + 12) != crc32c(0, in + SLOT_CRC_FROM, SLOT_HEAD - SLOT_CRC_FROM))
         return false;
-    *ret = (struct meta){.cluster_id = get_u64(in + 16),
-                         .id = get_u64(in + 24),
-                         .sequence = get_u64(in + 32),
-                         .term = get_u64(in + 40),
-                         .voted_for = get_u64(in + 48),
-                         .incarnation = get_u64(in + 56)};
-    if (version == 1)
-        return true;
-    ret->refused_by = get_u64(in + 64);
-    for (size_t i = 0; i < META_RUNS; i++)
-        ret->runs[i] = get_u64(in + 72 + 8 * i);
+    ret->cluster_id = get_u64(in + 16);
+    ret->id = get_u64(in + 24);
+    ret->sequence = get_u64(in + 32);
+    ret->term = get_u64(in + 40);
+    ret->voted_for = get_u64(in + 48);
     return true;
+}
+
+/* The part that format 1 has not. 1: it is there and newer than what ret has; 0: absent, or older; -EBADMSG. */
+static int decode_more(const char *more, struct meta *ret)
+{
+    static const char nothing[SLOT_MORE];
+    if (memcmp(more, nothing, SLOT_MORE) == 0)
+        return 0;
+    if (get_u32(more) != crc32c(0, more + 4, SLOT_MORE - 4))
+        return -EBADMSG;
+    uint64_t incarnation = get_u64(more + 8), refused_by = get_u64(more + 16);
+    if (incarnation < ret->incarnation || (incarnation == ret->incarnation && !refused_by))
+        return 0;
+    ret->incarnation = incarnation;
+    ret->refused_by = refused_by;
+    for (size_t i = 0; i < META_RUNS; i++)
+        ret->runs[i] = get_u64(more + 24 + 8 * i);
+    return 1;
 }
 
 /* *ret_slot: where the newest was found. */
 static int read_newest(struct file *f, struct meta *ret, uint64_t *ret_slot)
 {
-    bool found = false;
+    struct meta newest = {.sequence = 0};
+    bool found = false, more = false, damaged = false;
     for (uint64_t slot = 0; slot < 2; slot++) {
         char bytes[SLOT_BYTES];
-        struct meta m = {0};
+        struct meta m = newest;
         ssize_t r = file_pread(f, bytes, sizeof(bytes), slot * META_SLOT);
         if (r < 0)
             return (int)r;
-        if (r != SLOT_BYTES || !decode(bytes, &m) || (found && m.sequence <= ret->sequence))
+        if (r != SLOT_BYTES)
             continue;
-        *ret = m;
-        *ret_slot = slot;
-        found = true;
+        int rv = decode_more(bytes + SLOT_HEAD, &m);
+        more = more || rv > 0;
+        damaged = damaged || rv < 0;
+        if (decode(bytes, &m) && (!found || m.sequence > newest.sequence)) {
+            newest = m;
+            *ret_slot = slot;
+            found = true;
+        } else { /* what it says of incarnations still counts */
+            newest.incarnation = m.incarnation;
+            newest.refused_by = m.refused_by;
+            memcpy(newest.runs, m.runs, sizeof(m.runs));
+        }
     }
-    return found ? 0 : -EBADMSG;
+    if (!found || (damaged && !more))
+        return -EBADMSG;
+    *ret = newest;
+    return 0;
 }
 
 /* Writes both slots, beginning with `first`: the other one is good until that is on disk. */

@@ -12,7 +12,7 @@
 
 #include "loop/loop.h"
 
-enum { META_SLOT = 4096, META_VERSION = 2, META_RUNS = 4 };
+enum { META_SLOT = 4096, META_VERSION = 1, META_RUNS = 4 };
 
 struct meta {
     uint64_t cluster_id, id, term, voted_for;

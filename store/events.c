@@ -201,6 +201,24 @@ int store_revision_at(const struct store *s, uint64_t time_ms, uint64_t *ret)
     return 0;
 }
 
+int store_get_at(const struct store *s, const struct store_table *t, struct slice key, uint64_t revision,
+                 struct store_item **ret)
+{
+    if (revision > s->revision)
+        return -EAGAIN;
+    if (revision < table_compacted(s, t))
+        return -ESTALE;
+    for (uint64_t seq = event_seq_after(t, revision); seq < t->next_seq; seq++) {
+        const struct store_event *e = event_at(t, seq);
+        if (!slice_eq(item_key(e->now), key))
+            continue;
+        *ret = e->before; /* the first change since shows what was there */
+        return 0;
+    }
+    *ret = store_get(t, key);
+    return 0;
+}
+
 /* ---- making room ---- */
 
 void events_trim(struct store *s, struct store_table *t, uint64_t revision)

@@ -221,8 +221,11 @@ static int commit(struct members_op *op, struct write *w)
     op->waiting = true;
     for (size_t i = 0; i < w->n; i++)
         w->ops[i].attrs = buf_slice(&w->attrs[i]);
-    replica_txn(m->replica, &(struct store_txn){.time_ms = replica_time_ms(m->replica), .ops = w->ops, .n = w->n},
-                &op->txn);
+    replica_txn(
+        m->replica,
+        &(struct store_txn){
+            .time_ms = replica_time_ms(m->replica), .ops = w->ops, .n = w->n, .actor = SLICE("system:pintle:members")},
+        &op->txn);
     for (size_t i = 0; i < w->n; i++)
         buf_done(&w->attrs[i]);
     return -EINPROGRESS;
@@ -498,7 +501,7 @@ static void work(struct members_op *op)
     struct members *m = op->members;
     int rv = 0;
     raft_node_status(replica_raft(m->replica), &m->status);
-    if (!m->status.is_leader)
+    if (!m->status.is_leader && step_of(op)) /* the last step may have been to hand leadership over */
         rv = refuse(op, -EAGAIN, "this replica does not lead");
     for (step_fn *step; !rv && (step = step_of(op));) {
         rv = step(op);

@@ -339,10 +339,10 @@ int replica_open(struct loop *l, const struct replica_options *o, struct replica
     struct replica *r = mem_new(struct replica);
     r->loop = l;
     r->options = *o;
-    if (!r->options.window_events)
-        r->options.window_events = REPLICA_WINDOW_EVENTS;
     if (!r->options.window_bytes)
         r->options.window_bytes = REPLICA_WINDOW_BYTES;
+    if (!r->options.window_events) /* as many for each byte as by default */
+        r->options.window_events = r->options.window_bytes / (REPLICA_WINDOW_BYTES / REPLICA_WINDOW_EVENTS);
     if (!r->options.check_ms)
         r->options.check_ms = REPLICA_CHECK_MS;
     if (!r->options.raft.format)

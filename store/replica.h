@@ -32,7 +32,7 @@ struct replica;
 
 struct replica_options {
     struct raft_options raft;
-    size_t window_events;   /* 0 = REPLICA_WINDOW_EVENTS */
+    size_t window_events;   /* 0 = REPLICA_WINDOW_EVENTS, or in proportion to window_bytes */
     size_t window_bytes;    /* 0 = REPLICA_WINDOW_BYTES */
     uint64_t window_age_ms; /* events older than that are dropped too; 0 = never */
     uint64_t check_ms;      /* 0 = REPLICA_CHECK_MS */

@@ -154,6 +154,11 @@ struct store_table *store_table_at(const struct store *s, size_t i);
  * O(changes since). */
 int store_root_at(const struct store *s, const struct store_table *t, uint64_t revision, struct tree_node **ret);
 
+/* The item of one key as it was at a revision, or NULL in *ret when there was none; no reference added. 0, -ESTALE or
+ * -EAGAIN as above; O(events of the table since). */
+int store_get_at(const struct store *s, const struct store_table *t, struct slice key, uint64_t revision,
+                 struct store_item **ret);
+
 /* ---- events ---- */
 
 struct store_event {

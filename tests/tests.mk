@@ -2,6 +2,8 @@
 UNIT_TESTS =
 UNIT_TESTS += tests/unit/test_base
 UNIT_TESTS += tests/unit/test_store
+UNIT_TESTS += tests/unit/test_history
+UNIT_TESTS += tests/unit/test_diff
 UNIT_TESTS += tests/unit/test_state_sim
 UNIT_TESTS += tests/unit/test_backup
 UNIT_TESTS += tests/unit/test_loop_uv
@@ -22,6 +24,7 @@ UNIT_TESTS += tests/unit/test_raft_sim
 UNIT_TESTS += tests/unit/test_members
 UNIT_TESTS += tests/unit/test_raft_members
 UNIT_TESTS += tests/unit/test_raft_uv
+UNIT_TESTS += tests/unit/test_sealer
 UNIT_TESTS += tests/unit/test_raft_witness
 UNIT_TESTS += tests/unit/test_raft_flips
 UNIT_TESTS += tests/unit/test_raft_disk
@@ -135,7 +138,7 @@ tests_sim_test_jepsen_SOURCES = tests/sim/test_jepsen.c $(JEPSEN_SIM)
 tests_sim_test_jepsen_LDADD = libjepsen.a $(LDADD)
 
 # Builds that are broken on purpose, by the linker and not in the code: each must be caught.
-JEPSEN_BROKEN = tests/sim/test_broken_stale tests/sim/test_broken_sync
+JEPSEN_BROKEN = tests/sim/test_broken_stale tests/sim/test_broken_sync tests/sim/test_broken_g2
 check_PROGRAMS += $(JEPSEN_BROKEN)
 TESTS += $(JEPSEN_BROKEN)
 tests_sim_test_broken_stale_SOURCES = tests/sim/test_broken.c tests/sim/broken.h tests/sim/broken_stale.c $(JEPSEN_SIM)
@@ -144,6 +147,12 @@ tests_sim_test_broken_stale_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=raft_node_read
 tests_sim_test_broken_sync_SOURCES = tests/sim/test_broken.c tests/sim/broken.h tests/sim/broken_sync.c $(JEPSEN_SIM)
 tests_sim_test_broken_sync_LDADD = libjepsen.a $(LDADD)
 tests_sim_test_broken_sync_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=file_sync
+noinst_PROGRAMS += tests/tools/snapshot_edit
+tests_tools_snapshot_edit_SOURCES = tests/tools/snapshot_edit.c
+tests_tools_snapshot_edit_LDADD = $(PINTLE_LIBS)
+tests_sim_test_broken_g2_SOURCES = tests/sim/test_broken.c tests/sim/broken.h tests/sim/broken_g2.c $(JEPSEN_SIM)
+tests_sim_test_broken_g2_LDADD = libjepsen.a $(LDADD)
+tests_sim_test_broken_g2_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=raft_step
 
 check_PROGRAMS += tests/sim/test_backup
 TESTS += tests/sim/test_backup

@@ -27,6 +27,7 @@ struct api;
 struct api_request;
 struct authn;
 struct members;
+struct sealer;
 
 struct api_member {
     uint64_t id;
@@ -37,7 +38,8 @@ struct api_member {
  * certify anybody. */
 struct api_join {
     struct slice ca_key, sa_key;
-    const char *ca_key_path; /* for the message that says what is missing */
+    struct slice encryption_key; /* the whole file's text; empty = nothing is encrypted */
+    const char *ca_key_path;     /* for the message that says what is missing */
 };
 
 struct api_options {
@@ -55,7 +57,10 @@ struct api_options {
     const char *service_account_issuer; /* NULL = https://kubernetes.default.svc.cluster.local */
     struct sa_signer *signer;           /* signs ServiceAccount tokens; NULL = tokens cannot be made */
     struct slice ca_pem;                /* published as kube-root-ca.crt */
-    bool authorize;                     /* false: everything is allowed (simulation only) */
+    struct sealer *sealer;              /* encrypts what sealed names; NULL = nothing is encrypted */
+    const char *const *sealed;          /* resources, PLURAL or PLURAL.GROUP, e.g. "secrets" */
+    size_t n_sealed;
+    bool authorize; /* false: everything is allowed (simulation only) */
 };
 
 /* Borrows what the options point to. */

@@ -7,6 +7,7 @@ libpintle_a_SOURCES += \
   src/apiserver/encode.c \
   src/apiserver/filter.c src/apiserver/filter.h \
   src/apiserver/forward.c \
+  src/apiserver/history.c \
   src/apiserver/internal.h \
   src/apiserver/join.c \
   src/apiserver/members.c \
@@ -16,6 +17,7 @@ libpintle_a_SOURCES += \
   src/apiserver/openapi.c src/apiserver/openapi.h \
   src/apiserver/operations.c \
   src/apiserver/output.c src/apiserver/output.h \
+  src/apiserver/past.c src/apiserver/past.h \
   src/apiserver/pipeline.c \
   src/apiserver/podsub.c \
   src/apiserver/quorum.c \
@@ -25,6 +27,7 @@ libpintle_a_SOURCES += \
   src/apiserver/review.c \
   src/apiserver/route.c \
   src/apiserver/scale.c \
+  src/apiserver/seal.c src/apiserver/seal.h \
   src/apiserver/snapshot.c \
   src/apiserver/special.c src/apiserver/special.h \
   src/apiserver/strategy.c \

@@ -41,7 +41,7 @@ static void load_item(struct followed *f, const struct store_item *item, bool go
 {
     struct arena a;
     arena_init(&a, API_ARENA_MAX);
-    set_object(f, item_key(item), gone ? NULL : api_item_json(&a, item));
+    set_object(f, item_key(item), gone ? NULL : api_item_json(f->owner->api, &a, item));
     arena_done(&a);
 }
 
@@ -134,21 +134,21 @@ bool api_access_covers(struct api *api, const struct user *u, struct slice ns, c
     return !api->o.authorize || rbac_covers(api->authz->rbac, u, ns, rules, a, missing);
 }
 
-/* For paths that are no resources RBAC's verbs are HTTP's methods, in lower case. */
-static struct slice method_verb(const struct api_request *r)
+/* Paths that are no resources have the method for their verb. */
+static struct slice method_verb(struct slice method)
 {
-    static const char *const verbs[] = {"get", "head", "post", "put", "patch", "delete"};
+    static const char *const verbs[] = {"get", "head", "post", "put", "patch", "delete", "options"};
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
-        if (slice_ieq(r->method, slice_str(verbs[i])))
+        if (slice_ieq(method, slice_str(verbs[i])))
             return slice_str(verbs[i]);
-    return r->method;
+    return method;
 }
 
 static struct access access_of(const struct api_request *r)
 {
     struct access q = {.verb = slice_str(api_verb_name(r->verb))};
     if (r->route != ROUTE_RESOURCE) {
-        q.verb = method_verb(r);
+        q.verb = method_verb(r->method);
         q.path = r->path;
         return q;
     }

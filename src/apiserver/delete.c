@@ -128,7 +128,7 @@ static void reply_delete(struct api_request *r, struct write *w, const struct st
         return;
     }
     struct json *v = api_status_json(r->arena, &st), *details = json_new_object(r->arena);
-    struct json *obj = api_item_json(r->arena, item);
+    struct json *obj = api_item_json(r->api, r->arena, item);
     json_set_str(r->arena, details, "name", json_new_string(r->arena, w->name));
     if (w->res->group[0])
         json_set_str(r->arena, details, "group", json_new_str(r->arena, w->res->group));

@@ -4,6 +4,7 @@
  * A request whose bytes cannot have reached the leader, or that it answered with 503 (nothing was proposed), is tried
  * again for FORWARD_WAIT_MS; one that may have reached it is answered with 504 unless the leader answered. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "apiserver/internal.h"
@@ -239,6 +240,14 @@ void api_forward(struct api_request *r)
     }
     struct forwarding *fw = arena_state(r->arena, struct forwarding);
     *fw = (struct forwarding){.r = r, .timer.cb = on_timer, .body = BUF_INIT(API_ARENA_MAX)};
-    fw->deadline = loop_now(r->api->loop) + (uint64_t)FORWARD_WAIT_MS * 1000000;
-    forward_try(fw);
+    bool came_back = r->forward_until != 0;
+    if (!came_back)
+        r->forward_until = loop_now(r->api->loop) + (uint64_t)FORWARD_WAIT_MS * 1000000;
+    fw->deadline = r->forward_until;
+    if (!came_back && !replica_is_leader(r->api->o.replica))
+        forward_try(fw);
+    else if (loop_now(r->api->loop) < fw->deadline)
+        forward_later(fw); /* we lead, but take nothing while we hand leadership over */
+    else
+        api_reply_errno(r, -EAGAIN, "writing");
 }

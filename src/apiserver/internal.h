@@ -83,6 +83,8 @@ void api_note_leader(struct api *api, uint64_t leader_id);
 bool api_no_quorum(const struct api *api);
 /* When the local state was last known to be the newest, for people: "at …" or "not since …". */
 const char *api_confirmed_text(const struct api *api, char out[API_CONFIRMED_MAX]);
+/* Whether the state here may not be shown to anybody at present (replica_fenced); then r was answered with 503. */
+bool api_fenced(struct api_request *r);
 /* api_barrier for reads: without a quorum, next runs too, with 0 and a Warning in the answer, unless r insists. */
 void api_when_confirmed(struct api_request *r, void (*next)(struct api_request *r, int err));
 /* For reads that ask nobody: the Warning when there is no quorum. */

@@ -122,6 +122,7 @@ static struct json *answer_json(struct join *j, uint64_t id, struct slice cert)
     if (!j->witness) {
         json_set_str(a, v, "serviceAccountKey", json_new_string(a, api->o.join->sa_key));
         json_set_str(a, v, "caKey", json_new_string(a, api->o.join->ca_key));
+        json_set_str(a, v, "encryptionKey", json_new_string(a, api->o.join->encryption_key));
     }
     json_set_str(a, v, "members", members_json(a, api->o.membership));
     return v;

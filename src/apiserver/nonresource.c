@@ -4,6 +4,7 @@
 
 #include "apiserver/internal.h"
 #include "apiserver/openapi.h"
+#include "apiserver/seal.h"
 #include "base/hash.h"
 #include "base/mem.h"
 
@@ -123,6 +124,12 @@ static void store_metrics(struct api *api)
         (double)store_revision(s);
     metrics_one(m, METRIC_GAUGE, "pintle_store_compacted_revision", "Events up to this revision are gone.")->value =
         (double)store_compacted(s);
+    metrics_one(m, METRIC_GAUGE, "pintle_store_format", "Format in force: what commands and snapshots may contain.")
+        ->value = store_format(s);
+    metrics_one(m, METRIC_GAUGE, "pintle_store_window_events", "Changes in the event window.")->value =
+        (double)store_window_events(s);
+    metrics_one(m, METRIC_GAUGE, "pintle_store_window_age_seconds", "Age of the oldest change in the event window.")
+        ->value = (double)(store_time_ms(s) - store_oldest_time(s)) / 1e3;
     metrics_one(m, METRIC_GAUGE, "pintle_store_bytes", "Bytes of stored objects.")->value = (double)store_bytes(s);
     metrics_one(m, METRIC_GAUGE, "pintle_store_window_bytes", "Bytes held only by the event window.")->value =
         (double)store_window_bytes(s);
@@ -142,6 +149,7 @@ static void serve_metrics(struct api_request *r)
 {
     struct buf out = BUF_INIT(16 << 20);
     store_metrics(r->api);
+    api_seal_metrics(r->api);
     int rv = metrics_render(r->api->o.metrics, &out);
     struct blob *b = rv ? NULL : blob_copy(buf_slice(&out));
     buf_done(&out);
@@ -160,6 +168,9 @@ static const struct api_fixed fixed[] = {
     {"/readyz", true, true, serve_health},
     {"/version", false, true, serve_version},
     {"/metrics", false, false, serve_metrics},
+    {"/pintle/v1/deleted", false, false, api_deleted},
+    {"/pintle/v1/hash", false, false, api_hash},
+    {"/pintle/v1/history", false, false, api_history},
     {"/pintle/v1/snapshot", false, false, api_snapshot},
     {"/openapi/v3", true, false, api_openapi_v3},
     {"/pintle/v1/ca", false, true, api_ca},

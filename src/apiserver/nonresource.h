@@ -18,5 +18,8 @@ const struct api_fixed *api_fixed_find(struct slice path);
 
 /* The operator's API, one file a topic. */
 void api_snapshot(struct api_request *r); /* snapshot.c */
+void api_history(struct api_request *r);  /* history.c */
+void api_deleted(struct api_request *r);
+void api_hash(struct api_request *r);
 
 #endif

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "apiserver/internal.h"
+#include "apiserver/seal.h"
 #include "object/convert.h"
 #include "object/print.h"
 
@@ -11,16 +12,21 @@ bool api_output_raw(const struct api_request *r)
     return r->encoding == ENCODE_JSON && r->shape == SHAPE_OBJECT && (!r->res->storage || r->res->storage == r->res);
 }
 
-struct json *api_item_json(struct arena *a, const struct store_item *item)
+struct json *api_item_json(const struct api *api, struct arena *a, const struct store_item *item)
 {
     struct json_error err;
-    return json_parse(a, blob_slice(item->value), &err, NULL, NULL);
+    struct api_plain plain;
+    if (api_open(api, item, &plain))
+        return NULL;
+    struct json *v = json_parse(a, blob_slice(plain.value), &err, NULL, NULL);
+    blob_unref(plain.value);
+    return v;
 }
 
 struct json *api_object(struct api_request *r, const struct resource *res, struct slice ns, struct slice name)
 {
     const struct store_item *item = store_get(api_table(r->api, res), api_key(r, ns, name));
-    return item ? api_item_json(r->arena, item) : NULL;
+    return item ? api_item_json(r->api, r->arena, item) : NULL;
 }
 
 /* What a row carries beside its cells: includeObject=None, Metadata (default) or Object. */
@@ -66,7 +72,7 @@ static struct json *shape_object(struct api_request *r, struct arena *a, struct 
 
 struct json *api_output_item(struct api_request *r, struct arena *a, const struct store_item *item, bool columns)
 {
-    return shape_object(r, a, api_item_json(a, item), columns, false);
+    return shape_object(r, a, api_item_json(r->api, a, item), columns, false);
 }
 
 int api_output_list_item(struct api_request *r, const struct store_item *item, struct chunk *ret)
@@ -74,7 +80,7 @@ int api_output_list_item(struct api_request *r, const struct store_item *item, s
     struct arena scratch;
     struct buf out = BUF_INIT(API_ARENA_MAX);
     arena_init(&scratch, API_ARENA_MAX);
-    struct json *v = shape_object(r, &scratch, api_item_json(&scratch, item), false, true);
+    struct json *v = shape_object(r, &scratch, api_item_json(r->api, &scratch, item), false, true);
     int rv = v ? json_write(&out, v) : -ENOMEM;
     struct blob *b = rv ? NULL : blob_copy(buf_slice(&out));
     arena_done(&scratch);
@@ -96,8 +102,14 @@ void api_reply_object(struct api_request *r, int code, struct json *obj)
 
 void api_reply_item(struct api_request *r, int code, const struct store_item *item)
 {
-    if (api_output_raw(r))
-        api_reply_bytes(r, code, "application/json", chunk_take(blob_ref(item->value)));
-    else
-        api_reply_object(r, code, api_item_json(r->arena, item));
+    struct api_plain plain;
+    int err = api_open(r->api, item, &plain);
+    if (err) {
+        api_reply_locked(r, item, err);
+    } else if (api_output_raw(r)) {
+        api_reply_bytes(r, code, "application/json", chunk_take(plain.value));
+    } else {
+        blob_unref(plain.value);
+        api_reply_object(r, code, api_item_json(r->api, r->arena, item));
+    }
 }

@@ -18,8 +18,8 @@ int api_output_list_item(struct api_request *r, const struct store_item *item, s
 void api_reply_item(struct api_request *r, int code, const struct store_item *item);
 /* Answers with one object given as a tree, in the shape asked for. */
 void api_reply_object(struct api_request *r, int code, struct json *obj);
-/* Parses an item's JSON. NULL when memory is short. */
-struct json *api_item_json(struct arena *a, const struct store_item *item);
+/* Parses an item's JSON. NULL when memory is short, or it is sealed and cannot be opened (seal.h). */
+struct json *api_item_json(const struct api *api, struct arena *a, const struct store_item *item);
 /* The stored object in r's arena; NULL when there is none (ns: SLICE_NONE for cluster scope) or memory is short. */
 struct json *api_object(struct api_request *r, const struct resource *res, struct slice ns, struct slice name);
 

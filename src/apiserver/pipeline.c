@@ -5,6 +5,7 @@
 #include "apiserver/internal.h"
 #include "apiserver/nonresource.h"
 #include "apiserver/output.h"
+#include "apiserver/past.h"
 #include "auth/authn.h"
 #include "base/mem.h"
 #include "object/meta.h"
@@ -171,6 +172,11 @@ static const struct {
 
 static void run_resource(struct api_request *r)
 {
+    struct status st;
+    if (api_past_check(r, &st)) {
+        api_reply_status(r, &st);
+        return;
+    }
     if (api_special(r))
         return;
     if (handlers[r->verb].write && !replica_is_leader(r->api->o.replica))
@@ -211,6 +217,15 @@ static int check_fence(struct api_request *r, struct status *st)
     status_set(st, r->arena, 503, "this server is fenced: %s; it is resynchronising, please try another one", why);
     st->retry_after = API_RETRY_SECONDS;
     return 503;
+}
+
+bool api_fenced(struct api_request *r)
+{
+    struct status st;
+    if (!check_fence(r, &st))
+        return false;
+    api_reply_status(r, &st);
+    return true;
 }
 
 void api_run(struct api_request *r)
@@ -631,7 +646,7 @@ bool api_object_exists(struct api *api, const char *kind, struct slice ns, struc
     if (!item || !uid.n)
         return item != NULL;
     arena_init(&a, API_ARENA_MAX);
-    bool same = slice_eq(meta_uid(api_item_json(&a, item)), uid);
+    bool same = slice_eq(meta_uid(api_item_json(api, &a, item)), uid);
     arena_done(&a);
     return same;
 }

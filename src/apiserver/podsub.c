@@ -125,7 +125,7 @@ static void find_budget(struct budget_search *s)
     const struct resource *res = resource_find(SLICE("policy"), SLICE("v1"), SLICE("poddisruptionbudgets"));
     tree_iter_init(&it, store_root(api_table(s->r->api, res)), prefix);
     for (struct store_item *i; (i = tree_iter_next(&it)) && slice_starts(item_key(i), prefix);)
-        match_budget(s, api_item_json(s->r->arena, i));
+        match_budget(s, api_item_json(s->r->api, s->r->arena, i));
 }
 
 static bool needs_no_budget(const struct json *pod)

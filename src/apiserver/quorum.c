@@ -58,6 +58,8 @@ void api_warn_stale(struct api_request *r)
 
 static void on_confirmed(struct api_request *r, int err)
 {
+    if (api_fenced(r))
+        return; /* since it began to wait */
     if (err == -EAGAIN && api_no_quorum(r->api) && !insists(r)) {
         api_warn_stale(r);
         err = 0;

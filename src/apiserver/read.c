@@ -4,6 +4,8 @@
 #include "apiserver/filter.h"
 #include "apiserver/internal.h"
 #include "apiserver/output.h"
+#include "apiserver/past.h"
+#include "apiserver/seal.h"
 #include "base/text.h"
 #include "object/print.h"
 
@@ -39,6 +41,8 @@ static void on_wait(struct loop_timer *t)
     r->on_close = NULL;
     if (r->gone) {
         r->responder->abort(r);
+    } else if (api_fenced(r)) {
+        return;
     } else if (store_revision(r->api->store) >= w->revision) {
         r->next(r, 0);
     } else if (loop_now(r->api->loop) >= w->deadline) {
@@ -83,15 +87,9 @@ static void when_fresh(struct api_request *r, void (*next)(struct api_request *r
 
 /* ---- GET ---- */
 
-static void get_now(struct api_request *r, int err)
+static void reply_got(struct api_request *r, const struct store_item *item)
 {
     struct status st;
-    if (err) {
-        api_reply_errno(r, err, "reading");
-        return;
-    }
-    struct store_item *item =
-        store_get(api_table(r->api, r->res), api_key(r, r->res->namespaced ? r->ns : SLICE_NONE, r->name));
     if (item) {
         api_reply_item(r, 200, item);
         return;
@@ -100,9 +98,40 @@ static void get_now(struct api_request *r, int err)
     api_reply_status(r, &st);
 }
 
+static struct slice key_of(struct api_request *r)
+{
+    return api_key(r, r->res->namespaced ? r->ns : SLICE_NONE, r->name);
+}
+
+static void get_now(struct api_request *r, int err)
+{
+    if (err)
+        api_reply_errno(r, err, "reading");
+    else
+        reply_got(r, store_get(api_table(r->api, r->res), key_of(r)));
+}
+
+static void get_past(struct api_request *r, int err)
+{
+    struct status st;
+    uint64_t revision;
+    struct store_item *item = NULL;
+    if (err) {
+        api_reply_errno(r, err, "reading");
+    } else if (api_past_revision(r, &revision, &st)) {
+        api_reply_status(r, &st);
+    } else {
+        store_get_at(r->api->store, api_table(r->api, r->res), key_of(r), revision, &item);
+        reply_got(r, item);
+    }
+}
+
 void api_get(struct api_request *r)
 {
-    when_fresh(r, get_now);
+    if (r->options.as_of.n)
+        api_when_confirmed(r, get_past);
+    else
+        when_fresh(r, get_now);
 }
 
 /* ---- LIST ---- */
@@ -242,8 +271,12 @@ static int add_item(struct api_request *r, struct page *p, struct store_item *it
         out[(*n)++] = chunk_static(SLICE(","));
     p->first = false;
     if (api_output_raw(r)) {
+        struct api_plain plain;
+        int err = api_open(r->api, item, &plain);
+        if (err)
+            return err;
         out[(*n)++] = chunk_static(SLICE("{"));
-        out[(*n)++] = chunk_part(item->value, item->type_len, item->value->n - item->type_len);
+        out[(*n)++] = (struct chunk){plain.value, plain.value->bytes + plain.type_len, plain.value->n - plain.type_len};
         return 0;
     }
     struct chunk made;
@@ -359,6 +392,24 @@ static void reply_expired(struct api_request *r, const struct page *p)
     api_reply_json(r, 410, v);
 }
 
+/* An answer that has begun cannot become an error, so the first item that is sealed with each key is opened before. */
+static struct store_item *find_locked(struct api_request *r, struct page *p)
+{
+    struct page look = *p;
+    struct slice known = SLICE_NONE;
+    for (struct store_item *item; (item = next_item(&look));) {
+        struct slice key = api_is_sealed(item) ? api_seal_key(item) : SLICE_NONE;
+        if (!key.n || slice_eq(key, known))
+            continue;
+        struct api_plain plain;
+        if (api_open(r->api, item, &plain))
+            return item;
+        blob_unref(plain.value);
+        known = key;
+    }
+    return NULL;
+}
+
 static void list_now(struct api_request *r, int err)
 {
     struct page *p = r->state;
@@ -384,7 +435,24 @@ static void list_now(struct api_request *r, int err)
         api_reply_error(r, 503, "memory is short, try again later");
         return;
     }
-    list_send(r, p);
+    struct store_item *locked = api_may_be_sealed(r->api, r->res) ? find_locked(r, p) : NULL;
+    if (locked && api_locked(r, locked))
+        page_done(p);
+    else
+        list_send(r, p);
+}
+
+/* A page of the past; the pages behind it have its revision in their continue token. */
+static void list_past(struct api_request *r, int err)
+{
+    struct page *p = r->state;
+    struct status st;
+    if (!err && !p->exact && api_past_revision(r, &p->revision, &st)) {
+        api_reply_status(r, &st);
+        return;
+    }
+    p->exact = true;
+    list_now(r, err);
 }
 
 /* resourceVersionMatch: Exact asks for one revision, NotOlderThan for at least it. */
@@ -418,6 +486,8 @@ void api_list(struct api_request *r)
         rv = parse_continue(r, p, &st);
     if (rv)
         api_reply_status(r, &st);
+    else if (r->options.as_of.n)
+        api_when_confirmed(r, list_past);
     else if (p->exact)
         api_wait_revision(r, p->revision, list_now);
     else

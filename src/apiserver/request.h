@@ -48,7 +48,7 @@ enum api_validation { VALIDATION_WARN, VALIDATION_STRICT, VALIDATION_IGNORE };
 /* The query string, decoded. */
 struct api_query {
     struct slice label_selector, field_selector, resource_version, resource_version_match, continue_token;
-    struct slice field_manager, propagation, include_object;
+    struct slice field_manager, propagation, include_object, as_of;
     int64_t limit, timeout_seconds, grace_seconds; /* -1 = not given */
     bool watch, bookmarks, send_initial_events, dry_run, force, orphan_set, orphan;
     enum api_validation validation;
@@ -112,6 +112,7 @@ struct api_request {
     /* Set while the request waits for nothing but a timer: the api is being freed, stop waiting and abort. */
     void (*on_close)(struct api_request *r);
     void *waiting;                /* for on_close */
+    uint64_t forward_until;       /* loop_now up to which it may be passed on; 0 = it never was */
     const struct json *allocates; /* a Service with addresses or ports that are not in the table yet */
 };
 

@@ -58,6 +58,7 @@ static const struct {
     {"fieldManager", OPT_TEXT, offsetof(struct api_query, field_manager)},
     {"propagationPolicy", OPT_TEXT, offsetof(struct api_query, propagation)},
     {"includeObject", OPT_TEXT, offsetof(struct api_query, include_object)},
+    {"pintleAsOf", OPT_TEXT, offsetof(struct api_query, as_of)},
     {"limit", OPT_INT, offsetof(struct api_query, limit)},
     {"timeoutSeconds", OPT_INT, offsetof(struct api_query, timeout_seconds)},
     {"gracePeriodSeconds", OPT_INT, offsetof(struct api_query, grace_seconds)},

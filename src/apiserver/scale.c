@@ -41,7 +41,7 @@ static struct json *scale_of(struct arena *a, const struct json *obj)
 static void reply_scale(struct api_request *r, struct write *w, const struct store_item *item, bool created)
 {
     (void)w, (void)created;
-    api_reply_json(r, 200, scale_of(r->arena, api_item_json(r->arena, item)));
+    api_reply_json(r, 200, scale_of(r->arena, api_item_json(r->api, r->arena, item)));
 }
 
 static struct json *new_scale(struct api_request *r, struct json *old, struct status *st)

@@ -154,7 +154,7 @@ static struct allocation *allocation_of(struct strategy *s)
         struct arena scratch; /* all Services together may be larger than one request's memory */
         arena_init(&scratch, API_ARENA_MAX);
         if (!slice_eq(item_key(i), own))
-            note_service(al, api_item_json(&scratch, i));
+            note_service(al, api_item_json(s->r->api, &scratch, i));
         arena_done(&scratch);
     }
     note_pending(s, al, own);

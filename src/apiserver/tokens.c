@@ -130,7 +130,7 @@ static struct json *find(struct api_tokens *t, struct arena *a, const char *id)
     char key[sizeof prefix + JOIN_TOKEN_ID];
     snprintf(key, sizeof key, "%s%s", prefix, id);
     const struct store_item *item = store_get(api_table(t->api, resource_core("secrets")), slice_str(key));
-    struct json *secret = item ? api_item_json(a, item) : NULL;
+    struct json *secret = item ? api_item_json(t->api, a, item) : NULL;
     bool fits = slice_eq_str(json_path_string(secret, "type"), "bootstrap.kubernetes.io/token") &&
                 !meta_is_deleting(secret) && slice_eq_str(datum(a, secret, "token-id"), id) &&
                 !is_expired(a, secret, loop_wall(t->api->loop));
@@ -233,7 +233,7 @@ static bool has_expired(struct api_tokens *t, const struct store_item *item)
 {
     struct arena a;
     arena_init(&a, API_ARENA_MAX);
-    bool expired = is_expired(&a, api_item_json(&a, item), loop_wall(t->api->loop));
+    bool expired = is_expired(&a, api_item_json(t->api, &a, item), loop_wall(t->api->loop));
     arena_done(&a);
     return expired;
 }

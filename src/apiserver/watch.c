@@ -4,6 +4,7 @@
 #include "apiserver/filter.h"
 #include "apiserver/internal.h"
 #include "apiserver/output.h"
+#include "apiserver/seal.h"
 
 enum {
     WATCH_QUEUE_MAX = 256 << 10, /* bytes queued for one watcher before it waits for its client */
@@ -86,14 +87,32 @@ static int made_object(struct watch *w, const struct store_item *item, struct ch
     return 0;
 }
 
+/* An object that cannot be opened ends the watch; 1: it is over, and w may be gone. */
+static int end_locked(struct watch *w, const struct store_item *item, int err)
+{
+    struct status st = {0};
+    api_open_status(item, err, w->r->arena, &st);
+    send_error(w, st.code, "InternalError", st.message);
+    return 1;
+}
+
+/* 0, negative when memory is short, or 1 as above. */
 static int send_frame(struct watch *w, enum frame frame, struct store_item *item)
 {
     struct chunk chunks[3];
+    struct api_plain plain;
+    int err = api_open(w->r->api, item, &plain);
+    if (err)
+        return end_locked(w, item, err);
     chunks[0] = chunk_static(slice_str(frame_heads[frame]));
-    if (api_output_raw(w->r))
-        chunks[1] = chunk_part(item->value, 0, item->value->n);
-    else if (made_object(w, item, &chunks[1]))
-        return -ENOMEM;
+    if (api_output_raw(w->r)) {
+        chunks[1] = chunk_take(plain.value);
+    } else {
+        err = made_object(w, item, &chunks[1]);
+        blob_unref(plain.value);
+    }
+    if (err)
+        return err;
     chunks[2] = chunk_static(SLICE("}\n"));
     w->r->responder->write(w->r, chunks, 3);
     return 0;
@@ -153,10 +172,11 @@ static bool send_initial(struct watch *w)
                 send_bookmark(w, true);
             return true;
         }
-        if (api_filter_match(&w->filter, item) && send_frame(w, FRAME_ADDED, item)) {
+        int rv = api_filter_match(&w->filter, item) ? send_frame(w, FRAME_ADDED, item) : 0;
+        if (rv < 0)
             watch_end(w, true);
+        if (rv)
             return false;
-        }
     }
     return false;
 }
@@ -175,10 +195,11 @@ static void watch_more(struct watch *w)
         }
         if (!e)
             return;
-        if (send_event(w, e)) {
+        int rv = send_event(w, e);
+        if (rv < 0)
             watch_end(w, true);
+        if (rv)
             return;
-        }
     }
 }
 

@@ -5,6 +5,7 @@
 #include "admission/admission.h"
 #include "apiserver/filter.h"
 #include "apiserver/output.h"
+#include "apiserver/seal.h"
 #include "base/timefmt.h"
 #include "codec/yaml.h"
 #include "object/apply.h"
@@ -240,7 +241,7 @@ static void admission_each(void *ctx, const struct resource *res, struct slice n
     struct slice prefix = ns.n ? api_key(r, ns, SLICE_NONE) : SLICE_NONE;
     tree_iter_init(&it, store_root(api_table(r->api, res)), prefix);
     for (struct store_item *i; (i = tree_iter_next(&it)) && slice_starts(item_key(i), prefix);)
-        each(arg, api_item_json(r->arena, i));
+        each(arg, api_item_json(r->api, r->arena, i));
 }
 
 static struct admission admission_of(struct api_request *r, struct write *w, const struct json *old)
@@ -393,6 +394,11 @@ static size_t add_namespace_check(struct write *w, struct store_op *op)
     return 1;
 }
 
+static const struct resource *storage_of(const struct resource *res)
+{
+    return res->storage ? res->storage : res;
+}
+
 static void propose(struct api_request *r, struct write *w)
 {
     struct store_op ops[2];
@@ -406,7 +412,8 @@ static void propose(struct api_request *r, struct write *w)
     op->value = buf_slice(&w->value);
     op->attrs = buf_slice(&w->attrs);
     op->ttl_ms = slice_eq_str(table, "events") ? EVENT_TTL_MS : 0;
-    if (!w->remove && api_encode(w->obj, &w->value, &op->hole, &op->type_len)) {
+    if (!w->remove && (api_encode(w->obj, &w->value, &op->hole, &op->type_len) ||
+                       api_seal(r->api, storage_of(w->res), op->key, &w->value, &op->hole, &op->type_len))) {
         write_done(w);
         api_reply_error(r, 413, "the object is larger than the limit of %d bytes", HTTP_BODY_MAX);
         return;
@@ -415,13 +422,14 @@ static void propose(struct api_request *r, struct write *w)
     op->attrs = buf_slice(&w->attrs);
     r->txn = (struct replica_txn){.done = on_written};
     struct store_txn txn = {.time_ms = replica_time_ms(r->api->o.replica), .ops = ops, .n = n};
+    txn.actor = r->user.name;
     replica_txn(r->api->o.replica, &txn, &r->txn);
 }
 
 /* Nothing would change: no write, no event, the same revision. */
 static bool unchanged(struct api_request *r, struct write *w, const struct json *old)
 {
-    if (!old || w->remove)
+    if (!old || w->remove || api_seal_outdated(r->api, storage_of(w->res), w->old))
         return false;
     struct json *a = json_clone(r->arena, w->obj), *b = json_clone(r->arena, old);
     json_del_str(json_get_str(a, "metadata"), "resourceVersion");
@@ -467,7 +475,7 @@ static void write_object(struct api_request *r, struct write *w, struct json *ol
         write_done(w);
         answer_item(r, w, item, false);
         item_unref(item);
-    } else if (api_attrs(r->arena, w->res->storage ? w->res->storage : w->res, w->obj, &w->attrs)) {
+    } else if (api_attrs(r->arena, storage_of(w->res), w->obj, &w->attrs)) {
         write_done(w);
         api_reply_error(r, 413, "the object has more labels than the limit allows");
     } else {
@@ -522,7 +530,11 @@ static void write_try(struct api_request *r)
     buf_init(&w->attrs, 1 << 20);
     struct slice key = w->name.n ? api_key(r, w->res->namespaced ? w->ns : SLICE_NONE, w->name) : SLICE_NONE;
     w->old = key.n && !w->must_create ? item_ref(store_get(api_table(r->api, w->res), key)) : NULL;
-    struct json *old = w->old ? api_item_json(r->arena, w->old) : NULL;
+    if (w->old && api_locked(r, w->old)) {
+        write_done(w);
+        return;
+    }
+    struct json *old = w->old ? api_item_json(r->api, r->arena, w->old) : NULL;
     if (old && w->res->storage && w->res->storage != w->res)
         old = object_convert(r->arena, w->res, old);
     if (!old && !w->may_create && !w->must_create)

@@ -9,8 +9,10 @@ pintle_SOURCES = \
   src/cli/join.c src/cli/join.h \
   src/cli/fresh.c src/cli/fresh.h \
   src/cli/member.c \
+  src/cli/history.c \
   src/cli/options.c src/cli/options.h \
   src/cli/recover.c \
+  src/cli/reseal.c \
   src/cli/remote.c src/cli/remote.h \
   src/cli/server.c \
   src/cli/snapshot.c \

@@ -140,10 +140,16 @@ static const char *config_argument(int argc, char **argv)
     return NULL;
 }
 
+/* The two short options that hands know from kubectl. */
+static const char *long_form(const char *argument)
+{
+    return !strcmp(argument, "-n") ? "--namespace" : !strcmp(argument, "-o") ? "--output" : argument;
+}
+
 static int from_line(const struct command *c, int argc, char **argv, void *target, char **rest, int *n_rest)
 {
     for (int i = 0; i < argc; i++) {
-        struct slice name, value, text = slice_str(argv[i]);
+        struct slice name, value, text = slice_str(long_form(argv[i]));
         if (!slice_starts(text, SLICE("--"))) {
             rest[(*n_rest)++] = argv[i];
             continue;

@@ -69,6 +69,7 @@ static void on_done(void *ctx, int err, int code, const struct http_header *trai
 static void ask(struct remote *r, size_t i, const char *method, const char *path, struct slice body)
 {
     static const struct http_header json = {SLICE_INIT("content-type"), SLICE_INIT("application/json")};
+    static const struct http_header patch = {SLICE_INIT("content-type"), SLICE_INIT("application/merge-patch+json")};
     r->err = r->code = r->status = 0;
     r->delivered = false;
     buf_clear(&r->error);
@@ -77,7 +78,7 @@ static void ask(struct remote *r, size_t i, const char *method, const char *path
     loop_timer_start(r->loop, &r->idle, REMOTE_TIMEOUT_MS);
     r->call = http_call(r->clients[i], &(struct http_call_options){.method = method,
                                                                    .path = path,
-                                                                   .headers = &json,
+                                                                   .headers = strcmp(method, "PATCH") ? &json : &patch,
                                                                    .n_headers = body.n ? 1 : 0,
                                                                    .body = body,
                                                                    .on_head = on_head,

@@ -42,7 +42,7 @@ void remote_close(struct remote *r);
 struct loop *remote_loop(struct remote *r);
 /* Whether --output json was given. */
 bool remote_wants_json(const struct remote *r);
-/* One request, the answer's body in *out (cleared first). body is JSON or empty. 0 when the answer's code is 2xx. */
+/* One request, the answer's body in *out (cleared first). body is JSON (of a PATCH: a merge patch) or empty. 0 when the answer's code is 2xx. */
 int remote_call(struct remote *r, const char *method, const char *path, struct slice body, struct buf *out);
 /* The same for an answer of any size: on_data gets its bytes as they come; not 0 ends the call with that status. There
  * is no limit of time as long as bytes come (REMOTE_TIMEOUT_MS between two of them). */

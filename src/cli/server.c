@@ -10,6 +10,7 @@
 #include "auth/authn.h"
 #include "auth/pki.h"
 #include "auth/sa_token.h"
+#include "auth/sealer.h"
 #include "base/mem.h"
 #include "cli/commands.h"
 #include "cli/identity.h"
@@ -25,11 +26,15 @@ enum { DRAIN_GRACE_MS = 1000, TRANSFER_MS = 2000, FILES_WANTED = 65536, JOIN_TIM
 struct server_options {
     int64_t id;
     const char *data_dir, *cert_dir, *listen, *peer_listen, *token_file, *service_cidr, *issuer, *log_level;
-    const char *token, *join_token_file, *peer_address, *api_address;
-    struct option_list members, join;
+    const char *token, *join_token_file, *peer_address, *api_address, *encryption_key_file;
+    struct option_list members, join, encryption_resources;
     int64_t election_ms, heartbeat_ms, snapshot_every, join_timeout, replace_after;
+    int64_t history_bytes, history_age;
     bool witness;
 };
+
+enum { HISTORY_AGE_MIN = 60 };
+static const int64_t HISTORY_BYTES_MIN = 16 << 20, HISTORY_BYTES_MAX = (int64_t)16 << 30;
 
 #define ROW(name, kind, member, value, help)                                                                           \
     {                                                                                                                  \
@@ -59,9 +64,17 @@ static const struct option_row rows[] = {
     ROW("token-file", OPTION_TEXT, token_file, "FILE", "static tokens: token,user,uid,\"group1,group2\" a line"),
     ROW("service-cidr", OPTION_TEXT, service_cidr, "CIDR", "addresses of Services (10.96.0.0/16)"),
     ROW("service-account-issuer", OPTION_TEXT, issuer, "URL", "issuer of ServiceAccount tokens"),
+    ROW("encryption-key-file", OPTION_TEXT, encryption_key_file, "FILE",
+        "keys that encrypt Secrets at rest: NAME:BASE64 a line, the first one encrypts, all decrypt"),
+    ROW("encryption-resource", OPTION_LIST, encryption_resources, "RESOURCE",
+        "what is encrypted, PLURAL or PLURAL.GROUP, once for each (secrets)"),
     ROW("election-ms", OPTION_NUMBER, election_ms, "MS", "election timeout (250)"),
     ROW("heartbeat-ms", OPTION_NUMBER, heartbeat_ms, "MS", "heartbeat interval (25)"),
     ROW("snapshot-every", OPTION_NUMBER, snapshot_every, "N", "log entries between snapshots (100000)"),
+    ROW("history-window-bytes", OPTION_NUMBER, history_bytes, "BYTES",
+        "changes kept for watches, pintle history and pintleAsOf, 16 MiB to 16 GiB (256 MiB)"),
+    ROW("history-window-age", OPTION_NUMBER, history_age, "SECONDS",
+        "changes older than that are dropped too, 60 or more (0: kept while there is room)"),
     ROW("log-level", OPTION_TEXT, log_level, "LEVEL", "debug, info, warn or error (info)"),
     {0},
 };
@@ -76,6 +89,7 @@ struct server {
     struct api *api;
     struct tls_context *tls, *client_tls, *peer_tls;
     struct sa_signer *signer;
+    struct sealer *sealer;
     struct authn *authn;
     struct client *controller_client, *scheduler_client;
     struct controllers *controllers;
@@ -83,7 +97,7 @@ struct server {
     struct replica_listener role;
     struct loop_timer stop_timer;
     struct api_join join;
-    struct buf ca_pem, ca_key, sa_key;
+    struct buf ca_pem, ca_key, sa_key, encryption_key;
     int exit_status;
     bool stopping;
 };
@@ -267,6 +281,21 @@ static int keep_identity(struct server *s, char why[256])
     return rv;
 }
 
+static int check_history(const struct server_options *o)
+{
+    if (o->history_bytes && (o->history_bytes < HISTORY_BYTES_MIN || o->history_bytes > HISTORY_BYTES_MAX)) {
+        fprintf(stderr, "pintle server: --history-window-bytes %ld: want %ld to %ld\n", o->history_bytes,
+                (long)HISTORY_BYTES_MIN, (long)HISTORY_BYTES_MAX);
+        return 2;
+    }
+    if (o->history_age && o->history_age < HISTORY_AGE_MIN) {
+        fprintf(stderr, "pintle server: --history-window-age %ld: want %d or more seconds, or 0\n", o->history_age,
+                HISTORY_AGE_MIN);
+        return 2;
+    }
+    return 0;
+}
+
 static enum log_level level_of(const char *text)
 {
     static const char *const names[] = {"debug", "info", "warn", "error"};
@@ -346,6 +375,28 @@ static int load_security(struct server *s, char why[256])
     if (!rv && (rv = load_file(s->loop, ca, &s->ca_pem)))
         snprintf(why, 256, "%s: %s", ca, strerror(-rv));
     return rv ? rv : load_join_keys(s, sa_key, why);
+}
+
+static int load_sealer(struct server *s, char why[256])
+{
+    char given[FILE_PATH_MAX], wrong[256] = "";
+    const char *path = s->o.encryption_key_file;
+    struct buf *text = &s->encryption_key;
+    if (!s->o.encryption_resources.n)
+        s->o.encryption_resources = (struct option_list){{"secrets"}, 1};
+    if (!path)
+        path = in_dir(given, s->o.cert_dir, "encryption.key"); /* what a replica that joined was given */
+    int rv = load_file(s->loop, path, text);
+    if (rv == -ENOENT && !s->o.encryption_key_file)
+        return 0;
+    if (rv)
+        snprintf(wrong, sizeof wrong, "%s", strerror(-rv));
+    else
+        rv = sealer_parse(buf_slice(text), &s->sealer, wrong);
+    if (rv)
+        snprintf(why, 256, "%.100s: %.150s", path, wrong);
+    s->join.encryption_key = buf_slice(text); /* newcomers need it, too */
+    return rv;
 }
 
 /* ---- leadership ---- */
@@ -435,6 +486,8 @@ static int open_replica(struct server *s, char why[256])
                                          .heartbeat_ms = (uint32_t)s->o.heartbeat_ms,
                                          .snapshot_every = (uint64_t)s->o.snapshot_every,
                                          .metrics = &s->metrics},
+                                .window_bytes = (size_t)s->o.history_bytes,
+                                .window_age_ms = (uint64_t)s->o.history_age * 1000,
                                 .failed = on_failed,
                                 .ctx = s};
     int rv = replica_open(s->loop, &o, &s->replica, why);
@@ -453,6 +506,8 @@ static int assemble(struct server *s, char why[256])
 {
     const char *issuer = s->o.issuer ? s->o.issuer : "https://kubernetes.default.svc.cluster.local";
     int rv = load_security(s, why);
+    if (!rv)
+        rv = load_sealer(s, why);
     if (!rv)
         rv = open_replica(s, why);
     if (!rv)
@@ -473,6 +528,9 @@ static int assemble(struct server *s, char why[256])
                                                     .service_cidr = s->o.service_cidr,
                                                     .service_account_issuer = issuer,
                                                     .signer = s->signer,
+                                                    .sealer = s->sealer,
+                                                    .sealed = s->o.encryption_resources.at,
+                                                    .n_sealed = s->o.encryption_resources.n,
                                                     .ca_pem = buf_slice(&s->ca_pem),
                                                     .authorize = true});
     authn_set_bound(s->authn, bound_exists, s->api);
@@ -501,12 +559,15 @@ static void disassemble(struct server *s)
     replica_free(s->replica);
     authn_free(s->authn);
     sa_signer_free(s->signer);
+    sealer_free(s->sealer);
     tls_context_free(s->tls);
     tls_context_free(s->client_tls);
     tls_context_free(s->peer_tls);
     metrics_done(&s->metrics);
     pki_wipe(&s->ca_key);
     pki_wipe(&s->sa_key);
+    pki_wipe(&s->encryption_key);
+    buf_done(&s->encryption_key);
     buf_done(&s->ca_pem);
     buf_done(&s->ca_key);
     buf_done(&s->sa_key);
@@ -542,6 +603,8 @@ static int run(int argc, char **argv, const struct command *c)
                                .peer_listen = "0.0.0.0:7443",
                                .join_timeout = JOIN_TIMEOUT_S}};
     int rv = options_parse(c, argc, argv, &s->o, "/etc/pintle/server.yaml", NULL, NULL);
+    if (!rv)
+        rv = check_history(&s->o);
     if (rv)
         return rv == 1 ? 0 : rv;
     signal(SIGPIPE, SIG_IGN);
@@ -555,6 +618,7 @@ static int run(int argc, char **argv, const struct command *c)
     buf_init(&s->ca_pem, PKI_PEM_MAX);
     buf_init(&s->ca_key, PKI_PEM_MAX);
     buf_init(&s->sa_key, PKI_PEM_MAX);
+    buf_init(&s->encryption_key, SEALER_FILE_MAX);
     s->stop_timer.cb = finish;
     if (assemble(s, why)) {
         fprintf(stderr, "pintle server: %s\n", why);

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "apiserver/seal.h"
 #include "base/mem.h"
 #include "client/path.h"
 
@@ -62,6 +63,8 @@ static void local_cancel(struct client *c, struct client_call *handle)
 
 /* ---- informers over the replica's own tables ---- */
 
+enum { OPENED_KEPT = 16 };
+
 struct local_informer {
     struct informer base;
     struct api *api;
@@ -73,11 +76,26 @@ struct local_informer {
     void *ctx;
     struct slice prefix; /* namespace, owned */
     bool following;
+    /* Sealed objects are opened for the reader: what was handed out last, oldest first overwritten. */
+    struct blob *opened[OPENED_KEPT];
+    size_t n_opened;
 };
 
-static struct client_object object_of(const struct store_item *item)
+/* False when it is sealed and cannot be opened: as if it were not there. */
+static bool object_of(struct local_informer *i, const struct store_item *item, struct client_object *ret)
 {
-    return (struct client_object){item_key(item), blob_slice(item->value), item->mod_revision};
+    struct slice value = blob_slice(item->value);
+    if (api_is_sealed(item)) {
+        struct api_plain plain;
+        if (api_open(i->api, item, &plain))
+            return false;
+        struct blob **kept = &i->opened[i->n_opened++ % OPENED_KEPT];
+        blob_unref(*kept);
+        *kept = plain.value;
+        value = blob_slice(plain.value);
+    }
+    *ret = (struct client_object){item_key(item), value, item->mod_revision};
+    return true;
 }
 
 static bool wanted(const struct local_informer *i, const struct store_item *item)
@@ -93,8 +111,9 @@ static void tell_all(struct local_informer *i)
     i->base.revision = store_revision(i->store);
     tree_iter_init(&it, root, i->prefix);
     for (struct store_item *item; (item = tree_iter_next(&it)) && wanted(i, item);) {
-        struct client_object now = object_of(item);
-        i->handler->on_change(i->ctx, NULL, &now);
+        struct client_object now;
+        if (object_of(i, item, &now))
+            i->handler->on_change(i->ctx, NULL, &now);
     }
     tree_unref(root);
     store_watch_start(i->store, i->table, i->base.revision, &i->watch);
@@ -106,10 +125,9 @@ static void tell_event(struct local_informer *i, const struct store_event *e)
     struct client_object before, now;
     if (!wanted(i, e->now))
         return;
-    if (e->before)
-        before = object_of(e->before);
-    now = object_of(e->now);
-    i->handler->on_change(i->ctx, e->before ? &before : NULL, e->deleted ? NULL : &now);
+    bool had = e->before && object_of(i, e->before, &before), has = !e->deleted && object_of(i, e->now, &now);
+    if (had || has)
+        i->handler->on_change(i->ctx, had ? &before : NULL, has ? &now : NULL);
 }
 
 static void on_notify(struct store_watch *w)
@@ -141,32 +159,32 @@ static void informer_local_free(struct informer *base)
     loop_timer_stop(api_loop(i->api), &i->start);
     if (i->following)
         store_watch_stop(&i->watch);
+    for (size_t k = 0; k < OPENED_KEPT; k++)
+        blob_unref(i->opened[k]);
     mem_free((char *)i->prefix.p);
     mem_free(i);
 }
 
 static bool informer_local_get(const struct informer *base, struct slice key, struct client_object *ret)
 {
-    const struct local_informer *i = container_of(base, struct local_informer, base);
+    struct local_informer *i = container_of((struct informer *)base, struct local_informer, base);
     const struct store_item *item = store_get(i->table, key);
-    if (!item || !wanted(i, item))
-        return false;
-    *ret = object_of(item);
-    return true;
+    return item && wanted(i, item) && object_of(i, item, ret);
 }
 
 static void informer_local_each(const struct informer *base, struct slice prefix,
                                 bool (*each)(void *ctx, const struct client_object *o), void *ctx)
 {
-    const struct local_informer *i = container_of(base, struct local_informer, base);
+    struct local_informer *i = container_of((struct informer *)base, struct local_informer, base);
     struct tree_node *root = tree_ref(store_root(i->table));
     struct tree_iter it;
     bool more = true;
     tree_iter_init(&it, root, prefix.n ? prefix : i->prefix);
     for (struct store_item *item;
          more && (item = tree_iter_next(&it)) && slice_starts(item_key(item), prefix) && wanted(i, item);) {
-        struct client_object o = object_of(item);
-        more = each(ctx, &o);
+        struct client_object o;
+        if (object_of(i, item, &o))
+            more = each(ctx, &o);
     }
     tree_unref(root);
 }

@@ -155,10 +155,20 @@ static void established(struct client_conn *c, struct conn *conn)
     client_assign_later(cl);
 }
 
+static bool is_expected(const struct http_client *cl, const struct conn *conn)
+{
+    const struct tls_identity *who = cl->tls_subject ? tls_peer(conn) : NULL;
+    return !cl->tls_subject || (who && !strcmp(who->common_name, cl->tls_subject));
+}
+
 static void on_handshake(void *ctx, int err, struct conn *conn)
 {
     struct client_conn *c = ctx;
     c->handshake = NULL;
+    if (!err && !is_expected(c->client, conn)) {
+        conn_close(conn);
+        err = -EKEYREJECTED;
+    }
     if (err)
         connect_failed(c, err);
     else
@@ -322,7 +332,9 @@ struct http_client *http_client_new(struct loop *l, const struct http_client_opt
     cl->options.connect_ms = o->connect_ms ? o->connect_ms : CONNECT_MS;
     cl->addr = dup_str(o->addr);
     cl->host = dup_str(o->host ? o->host : is_unix ? "localhost" : o->addr);
-    cl->tls_name = o->tls_name ? dup_str(o->tls_name) : host_of(o->addr);
+    cl->tls_subject = o->tls_subject ? dup_str(o->tls_subject) : NULL;
+    if (!o->tls_subject)
+        cl->tls_name = o->tls_name ? dup_str(o->tls_name) : host_of(o->addr);
     cl->is_known = !o->tls;
     cl->is_h2 = !o->tls && o->h2;
     list_init(&cl->waiting);
@@ -363,5 +375,6 @@ void http_client_free(struct http_client *cl)
     mem_free(cl->addr);
     mem_free(cl->host);
     mem_free(cl->tls_name);
+    mem_free(cl->tls_subject);
     mem_free(cl);
 }

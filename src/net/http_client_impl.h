@@ -87,7 +87,7 @@ struct client_conn {
 struct http_client {
     struct loop *loop;
     struct http_client_options options; /* strings are our own */
-    char *host, *tls_name, *addr;
+    char *host, *tls_name, *tls_subject, *addr;
     bool is_h2;    /* known to speak HTTP/2 */
     bool is_known; /* is_h2 can be relied on */
     struct turn turn;

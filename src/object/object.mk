@@ -4,6 +4,7 @@ libpintle_a_SOURCES += \
   src/object/convert.c src/object/convert.h \
   src/object/defaults.c src/object/defaults.h \
   src/object/defaults_kinds.c src/object/defaults_kinds.h \
+  src/object/diff.c src/object/diff.h \
   src/object/fieldset.c src/object/fieldset.h \
   src/object/intstr.c src/object/intstr.h \
   src/object/meta.c src/object/meta.h \

@@ -7,11 +7,12 @@
 #include <stdint.h>
 
 struct broken_build {
-    const char *what; /* for people */
-    const char *workload, *faults;
-    const char *const *anomalies; /* one of these must be found; ends with NULL */
-    uint64_t seeds;               /* within so many */
-    bool ordered_disks;           /* sim_disk_ordered */
+    const char *what;              /* for people */
+    const char *workload, *faults; /* workload NULL: jepsen_promotion */
+    const char *const *anomalies;  /* one of these must be found; ends with NULL */
+    const char *violation;         /* or this, by the world's own checks; may be NULL */
+    uint64_t seeds;                /* within so many */
+    bool ordered_disks;            /* sim_disk_ordered */
 };
 
 extern const struct broken_build broken_build;

@@ -17,5 +17,5 @@ const struct broken_build broken_build = {.what = "fsync off",
                                           .workload = "set",
                                           .faults = "crash",
                                           .anomalies = anomalies,
-                                          .seeds = 40,
+                                          .seeds = 120,
                                           .ordered_disks = true};

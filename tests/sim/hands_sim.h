@@ -1,4 +1,5 @@
-/* The nemesis' hands in the simulated world. */
+/* The nemesis' hands in the simulated world. A member leaves by being made a standby, and comes back as a voter: each a
+ * step of membership, repeated until it is done, whoever leads. */
 #ifndef PINTLE_TESTS_SIM_HANDS_SIM_H
 #define PINTLE_TESTS_SIM_HANDS_SIM_H
 
@@ -8,6 +9,15 @@
 /* What can be done here, as a set of fault_kind. */
 extern const unsigned hands_sim_able;
 
-struct nemesis_hands hands_sim(struct world *w);
+struct sim_hands;
+
+struct sim_hands *sim_hands_new(struct world *w);
+/* The replicas may be gone already. */
+void sim_hands_free(struct sim_hands *h);
+struct nemesis_hands hands_sim(struct sim_hands *h);
+/* The replica that left last, from 0. */
+size_t sim_hands_member(const struct sim_hands *h);
+/* Steps of membership that were committed. */
+size_t sim_hands_changes(const struct sim_hands *h);
 
 #endif

@@ -92,9 +92,9 @@ static struct drive *new_drive(struct world *w, const struct jepsen_run *r)
                                                       .seed = r->seed});
 }
 
-static struct nemesis *new_nemesis(struct world *w, struct drive *d, const struct jepsen_run *r)
+static struct nemesis *new_nemesis(struct world *w, struct drive *d, struct sim_hands *h, const struct jepsen_run *r)
 {
-    struct nemesis_hands hands = hands_sim(w);
+    struct nemesis_hands hands = hands_sim(h);
     struct nemesis_options o = {.kinds = r->kinds,
                                 .quiet_ms = 100 + (unsigned)sim_random(w->sim, 900),
                                 .hold_ms = 200 + (unsigned)sim_random(w->sim, 1800)};
@@ -105,9 +105,12 @@ static void heal(struct world *w, struct nemesis *n)
 {
     bool healed = false;
     nemesis_stop(n, on_healed, &healed);
-    for (int i = 0; i < 200 && !healed; i++)
+    for (int i = 0; i < 60 && !healed; i++)
         world_run(w, STEP_MS);
-    CHECK(w, healed, "the nemesis does not end");
+    world_heal(w); /* a member comes back only where there is a leader */
+    for (int i = 0; i < 600 && !healed; i++)
+        world_run(w, STEP_MS);
+    CHECK(w, healed, "the nemesis does not end: no leader takes the member back");
     world_heal(w);
 }
 
@@ -116,7 +119,8 @@ void jepsen_run(struct jepsen_run *r, struct coverage *c)
     struct world *w = new_world(r);
     world_run(w, 1500);
     struct drive *d = new_drive(w, r);
-    struct nemesis *n = new_nemesis(w, d, r);
+    struct sim_hands *h = sim_hands_new(w);
+    struct nemesis *n = new_nemesis(w, d, h, r);
     drive_start(d);
     nemesis_start(n);
     world_run(w, r->ms);
@@ -124,14 +128,81 @@ void jepsen_run(struct jepsen_run *r, struct coverage *c)
     drive_quiet(d);
     run_until_idle(w, d, "calls");
     world_run(w, 3000);
+    CHECK(w, world_leader(w) >= 0, "nobody leads 3 s after everything was healed");
     drive_finish(d);
     run_until_idle(w, d, "last looks");
     count(w, d, n, c);
+    c->changes += sim_hands_changes(h);
     judge(d, r);
     r->violations = w->violations;
     memcpy(r->violation, w->violation, sizeof r->violation);
     nemesis_free(n);
     drive_free(d);
+    for (size_t i = 0; i < REPLICAS; i++)
+        world_kill(w, i, false); /* a step under way ends now */
+    sim_hands_free(h);
+    world_done(w);
+    mem_free(w);
+}
+
+/* ---- a promotion and the leader's death ---- */
+
+static void on_done(void *arg)
+{
+    *(bool *)arg = true;
+}
+
+static void wait_for(struct world *w, const bool *done)
+{
+    for (int i = 0; i < 400 && !*done; i++)
+        world_run(w, 5);
+    CHECK(w, *done, "a step of membership is not done");
+}
+
+/* Somebody who lives has the promotion in its log; else there are two voters, and one of them is dead. */
+static bool knows_promotion(const struct world *w)
+{
+    bool knows = false;
+    for (size_t i = 0; i < REPLICAS; i++) {
+        struct raft_status st = {0};
+        size_t voters = 0;
+        if (w->replicas[i].replica)
+            raft_node_status(replica_raft(w->replicas[i].replica), &st);
+        for (size_t k = 0; k < st.n_members; k++)
+            voters += st.members[k].member.role == MEMBER_VOTER;
+        knows |= voters == REPLICAS;
+    }
+    return knows;
+}
+
+void jepsen_promotion(struct jepsen_run *r, struct coverage *c)
+{
+    struct world *w = new_world(r);
+    struct sim_hands *h = sim_hands_new(w);
+    struct nemesis_hands hands = hands_sim(h);
+    struct fault f = {.kind = FAULT_MEMBER, .nodes = 1u << sim_random(w->sim, REPLICAS)};
+    bool left = false, back = false;
+    world_run(w, 1000 + sim_random(w->sim, 500));
+    hands.begin(h, &f, on_done, &left);
+    wait_for(w, &left);
+    int leader = world_leader(w);
+    if (leader >= 0 && sim_random(w->sim, 2)) /* the newcomer does not hear of its promotion */
+        sim_cut(w->sim, w->replicas[leader].loop, w->replicas[sim_hands_member(h)].loop, true);
+    hands.end(h, &f, on_done, &back);
+    world_run(w, 1 + sim_random(w->sim, 25));
+    if (leader >= 0)
+        world_kill(w, (size_t)leader, true);
+    bool promoted = knows_promotion(w);
+    world_run(w, 8000);
+    CHECK(w, !promoted || world_leader(w) >= 0, "nobody leads: a promotion and the leader's death");
+    c->seeds += promoted;
+    c->elections += w->elections;
+    c->changes += sim_hands_changes(h);
+    r->violations = w->violations;
+    memcpy(r->violation, w->violation, sizeof r->violation);
+    for (size_t i = 0; i < REPLICAS; i++)
+        world_kill(w, i, false);
+    sim_hands_free(h);
     world_done(w);
     mem_free(w);
 }
@@ -147,7 +218,7 @@ void jepsen_print_coverage(const char *what, const struct coverage *c)
     print_message(
         "%s: %zu seeds, %zu operations (%zu unknown, %zu refused), %zu elections (at most %zu a seed, %zu seeds "
         "with one), %zu kills, %zu replicas gave up, %zu ended "
-        "with a snapshot; faults:%s\n",
+        "with a snapshot, %zu steps of membership; faults:%s\n",
         what, c->seeds, c->operations, c->unknown, c->failed, c->elections, c->most_elections, c->few_elections,
-        c->kills, c->gave_up, c->snapshots, at ? faults : " none");
+        c->kills, c->gave_up, c->snapshots, c->changes, at ? faults : " none");
 }

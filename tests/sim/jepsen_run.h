@@ -6,7 +6,7 @@
 #include "jepsen/nemesis.h"
 
 struct coverage {
-    size_t seeds, operations, unknown, failed, elections, kills, cuts, gave_up, snapshots, faults[FAULT_KINDS];
+    size_t seeds, operations, unknown, failed, elections, kills, cuts, gave_up, snapshots, changes, faults[FAULT_KINDS];
     size_t few_elections, most_elections; /* of a seed */
 };
 
@@ -24,6 +24,9 @@ struct jepsen_run {
 
 /* Runs one seed, adds to *c. */
 void jepsen_run(struct jepsen_run *r, struct coverage *c);
+/* A standby is made a voter, and the leader dies for good within milliseconds: the other two are a majority, one of
+ * them must lead. Counts violations when tolerate is set. */
+void jepsen_promotion(struct jepsen_run *r, struct coverage *c);
 void jepsen_print_coverage(const char *what, const struct coverage *c);
 /* A number from the environment. */
 uint64_t jepsen_env(const char *name, uint64_t otherwise);

@@ -6,6 +6,10 @@
 
 static bool caught(const struct jepsen_run *r)
 {
+    if (broken_build.violation && strstr(r->violation, broken_build.violation)) {
+        print_message("%s: caught with seed %lu: %s\n", broken_build.what, r->seed, r->violation);
+        return true;
+    }
     for (const char *const *name = broken_build.anomalies; *name; name++) {
         for (size_t i = 0; i < r->verdict.n && i < VERDICT_ANOMALIES; i++) {
             if (strcmp(r->verdict.anomalies[i].name, *name) != 0)
@@ -18,19 +22,27 @@ static bool caught(const struct jepsen_run *r)
     return false;
 }
 
+static void run(struct jepsen_run *r, struct coverage *c)
+{
+    r->load = workload_find(broken_build.workload ? broken_build.workload : "register");
+    r->ordered_disks = broken_build.ordered_disks;
+    if (!broken_build.workload) {
+        jepsen_promotion(r, c);
+        return;
+    }
+    r->ms = 8000;
+    r->kinds = faults_parse(broken_build.faults, hands_sim_able);
+    jepsen_run(r, c);
+}
+
 static void test_is_caught(void **state)
 {
     (void)state;
     struct coverage c = {0};
     size_t violations = 0, anomalies = 0;
     for (uint64_t seed = 1; seed <= broken_build.seeds; seed++) {
-        struct jepsen_run r = {.load = workload_find(broken_build.workload),
-                               .seed = seed,
-                               .ms = 8000,
-                               .kinds = faults_parse(broken_build.faults, hands_sim_able),
-                               .ordered_disks = broken_build.ordered_disks,
-                               .tolerate = true};
-        jepsen_run(&r, &c);
+        struct jepsen_run r = {.seed = seed, .tolerate = true};
+        run(&r, &c);
         violations += r.violations;
         anomalies += r.verdict.n;
         if (caught(&r))

@@ -73,6 +73,18 @@ static void test_deploy(void **state)
     run_workload("deploy");
 }
 
+static void test_promotion(void **state)
+{
+    (void)state;
+    struct coverage c = {0};
+    uint64_t first = jepsen_env("PINTLE_SIM_FIRST", 1), seeds = jepsen_env("PINTLE_SIM_SEEDS", 4) * 5;
+    for (uint64_t seed = first; seed < first + seeds; seed++) {
+        struct jepsen_run r = {.load = workload_find("register"), .seed = seed};
+        jepsen_promotion(&r, &c);
+    }
+    jepsen_print_coverage("promotion", &c);
+}
+
 /* PINTLE_TEST: a pattern, to run some of these only. */
 int main(void)
 {
@@ -80,7 +92,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_register), cmocka_unit_test(test_set),    cmocka_unit_test(test_counter),
         cmocka_unit_test(test_append),   cmocka_unit_test(test_watch),  cmocka_unit_test(test_pages),
-        cmocka_unit_test(test_lease),    cmocka_unit_test(test_deploy),
+        cmocka_unit_test(test_lease),    cmocka_unit_test(test_deploy), cmocka_unit_test(test_promotion),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
