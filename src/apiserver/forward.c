@@ -72,8 +72,12 @@ static struct http_client *client_of_leader(struct api_forward *f)
     http_client_free(p->client); /* its calls end as not answered, and are tried again where that is safe */
     p->id = leader;
     snprintf(p->address, sizeof p->address, "%s", address);
-    p->client = http_client_new(f->api->loop,
-                                &(struct http_client_options){.addr = p->address, .tls = o->peer_tls, .h2 = true});
+    /* Its certificate need not name the address: it may have come back elsewhere. Who it is counts. */
+    char subject[64];
+    snprintf(subject, sizeof subject, "pintle:server:%" PRIu64, leader);
+    p->client = http_client_new(
+        f->api->loop,
+        &(struct http_client_options){.addr = p->address, .tls = o->peer_tls, .tls_subject = subject, .h2 = true});
     return p->client;
 }
 
