@@ -28,7 +28,7 @@ libpintle_a_SOURCES += \
   agent/volumes/keys.c \
   agent/volumes/plan.c \
   agent/volumes/projected.c \
-  agent/volumes/subpath.c \
+  agent/volumes/subpath.c agent/volumes/subpath.h \
   agent/volumes/tree.c \
   agent/volumes/volumes.c agent/volumes/volumes.h agent/volumes/volumes_impl.h \
   agent/volumes/writer.c

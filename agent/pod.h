@@ -6,6 +6,7 @@
 
 #include "agent/pods.h"
 #include "agent/probes/probes.h"
+#include "agent/volumes/subpath.h"
 #include "agent/volumes/volumes.h"
 #include "base/map.h"
 
@@ -113,9 +114,10 @@ void pod_report(struct pod *p);
 struct json *pod_status_json(struct pod *p, struct arena *a);
 /* pod_config.c: messages live in a. */
 Runtime__V1__PodSandboxConfig *pod_sandbox_config(struct pod *p, struct arena *a);
-/* NULL with message when something it refers to is missing. */
+/* NULL with message when something it refers to is missing. binds gets what must be bound before the container is made;
+ * its strings live in a. */
 Runtime__V1__ContainerConfig *pod_container_config(struct pod *p, struct container *c, struct arena *a,
-                                                   char message[POD_MESSAGE_MAX]);
+                                                   struct binds_job *binds, char message[POD_MESSAGE_MAX]);
 /* pod_env.c */
 struct env_var {
     const char *name, *value;

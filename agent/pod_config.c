@@ -330,8 +330,36 @@ static bool stays_below(struct slice path)
     return true;
 }
 
+/* Where the part of a volume is to be bound; NULL when there are too many. */
+static const char *bind_part(struct pod *p, const struct container *c, struct arena *a, const struct json *volume,
+                             const char *base, struct slice sub, struct binds_job *binds)
+{
+    const char *data = p->owner->agent->o.data_dir;
+    if (binds->n == BINDS_MAX)
+        return NULL;
+    struct bind *b = &binds->binds[binds->n];
+    binds->mounts = volumes_may_mount(p->owner->agent->volumes);
+    binds->dir = arena_printf(a, "%s/subpaths/%s", data, p->uid);
+    *b = (struct bind){.base = arena_printf(a, "%s", base),
+                       .path = arena_printf(a, "%" SLICE_FMT, SLICE_ARG(sub)),
+                       .group = json_get_str(volume, "hostPath")
+                                    ? -1
+                                    : json_int(json_path(p->obj, "spec.securityContext.fsGroup"), -1),
+                       .target = arena_printf(a, "%s/%" SLICE_FMT ".%zu", binds->dir, SLICE_ARG(c->name), binds->n)};
+    binds->n++;
+    return binds->mounts ? b->target : arena_printf(a, "%s/%s", base, b->path);
+}
+
+static const struct json *volume_of(const struct pod *p, struct slice name)
+{
+    json_each (v, json_path(p->obj, "spec.volumes"))
+        if (slice_eq(json_path_string(v, "name"), name))
+            return v;
+    return NULL;
+}
+
 static int add_mounts(struct pod *p, struct container *c, struct arena *a, const struct env_var *env, size_t n_env,
-                      Runtime__V1__ContainerConfig *config, char message[POD_MESSAGE_MAX])
+                      Runtime__V1__ContainerConfig *config, struct binds_job *binds, char message[POD_MESSAGE_MAX])
 {
     json_each (vm, json_get_str(c->spec, "volumeMounts")) {
         char host[1024];
@@ -348,9 +376,10 @@ static int add_mounts(struct pod *p, struct container *c, struct arena *a, const
                      SLICE_ARG(sub), SLICE_ARG(volume));
             return -1;
         }
-        const char *path = sub.n ? arena_printf(a, "%s/%" SLICE_FMT, host, SLICE_ARG(sub)) : host;
+        const char *path = sub.n ? bind_part(p, c, a, volume_of(p, volume), host, sub, binds) : host;
         Runtime__V1__Mount *m =
-            mount(a, json_path_string(vm, "mountPath"), path, json_bool(json_get_str(vm, "readOnly"), false));
+            !path ? NULL
+                  : mount(a, json_path_string(vm, "mountPath"), path, json_bool(json_get_str(vm, "readOnly"), false));
         if (!m || config->n_mounts == LIST_MAX)
             return -1;
         m->propagation =
@@ -397,7 +426,7 @@ static void add_env(struct arena *a, Runtime__V1__ContainerConfig *config, const
 }
 
 Runtime__V1__ContainerConfig *pod_container_config(struct pod *p, struct container *c, struct arena *a,
-                                                   char message[POD_MESSAGE_MAX])
+                                                   struct binds_job *binds, char message[POD_MESSAGE_MAX])
 {
     size_t n_env;
     struct env_var *env = pod_env(p, c, a, &n_env, message);
@@ -419,7 +448,7 @@ Runtime__V1__ContainerConfig *pod_container_config(struct pod *p, struct contain
     config->args = expanded(a, json_get_str(c->spec, "args"), env, n_env, &config->n_args);
     config->working_dir = copy(a, json_path_string(c->spec, "workingDir"));
     add_env(a, config, env, n_env);
-    if (add_mounts(p, c, a, env, n_env, config, message))
+    if (add_mounts(p, c, a, env, n_env, config, binds, message))
         return NULL;
     container_message_path(c, c->restarts, termination, sizeof termination);
     struct slice message_path = json_path_string(c->spec, "terminationMessagePath");

@@ -395,22 +395,48 @@ static void container_created(struct step *s, int err, const char *message, cons
     start_run(s);
 }
 
+/* The request for a container, and what must be bound before it is sent. */
+struct creation {
+    struct step *step;
+    struct arena arena;
+    struct binds_job binds;
+    Runtime__V1__CreateContainerRequest q;
+};
+
+static void creation_end(struct creation *k, const char *problem)
+{
+    struct step *s = k->step;
+    if (problem)
+        start_failed(s, "CreateContainerConfigError", "Failed", problem);
+    else
+        call(s, CRI_CREATE_CONTAINER, &k->q.base, 0, container_created);
+    arena_done(&k->arena);
+    mem_free(k);
+}
+
+static void parts_bound(struct loop_work *w)
+{
+    struct creation *k = container_of(container_of(w, struct binds_job, work), struct creation, binds);
+    creation_end(k, k->binds.err ? k->binds.message : NULL);
+}
+
 static void container_dirs_made(struct loop_work *w)
 {
     struct step *s = container_of(container_of(w, struct files_job, work), struct step, files);
-    struct pod *p = s->pod;
-    struct arena a;
+    struct creation *k = mem_new(struct creation);
     char message[POD_MESSAGE_MAX] = "the container's configuration needs too much memory";
-    Runtime__V1__CreateContainerRequest q = RUNTIME__V1__CREATE_CONTAINER_REQUEST__INIT;
-    arena_init(&a, POD_ARENA_MAX);
-    q.pod_sandbox_id = p->sandbox;
-    q.sandbox_config = pod_sandbox_config(p, &a);
-    q.config = pod_container_config(p, s->c, &a, message);
-    if (q.config && q.sandbox_config)
-        call(s, CRI_CREATE_CONTAINER, &q.base, 0, container_created);
+    *k = (struct creation){.step = s, .q = RUNTIME__V1__CREATE_CONTAINER_REQUEST__INIT};
+    arena_init(&k->arena, POD_ARENA_MAX);
+    k->q.pod_sandbox_id = s->pod->sandbox;
+    k->q.sandbox_config = pod_sandbox_config(s->pod, &k->arena);
+    k->q.config = pod_container_config(s->pod, s->c, &k->arena, &k->binds, message);
+    k->binds.work.done = parts_bound;
+    if (!k->q.config || !k->q.sandbox_config)
+        creation_end(k, message);
+    else if (k->binds.n)
+        binds_run(loop_of(s->pod), &k->binds);
     else
-        start_failed(s, "CreateContainerConfigError", "Failed", message);
-    arena_done(&a);
+        creation_end(k, NULL);
 }
 
 static void create(struct step *s)

@@ -62,7 +62,7 @@ void check_watch(const struct history *h, struct verdict *v);
 void check_pages(const struct history *h, struct verdict *v);
 
 /* Leases: never two holders at a time; and what has a time to live is neither gone early nor there much too late
- * (slack_ns). Anomalies: two-holders, early-expiry, late-expiry. */
+ * (slack_ns after it). Anomalies: two-holders, early-expiry, late-expiry. */
 void check_lease(const struct history *h, uint64_t slack_ns, struct verdict *v);
 
 /* Deployments: the last look at each finds as many pods as were asked for last, and no others. Anomalies:

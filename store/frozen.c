@@ -19,6 +19,7 @@ enum {
     IN_WINDOW = 2,
     LAST_ACTOR = 1,
     REQUESTS_PER_DOCUMENT = 1024,
+    BLOCK_WEIGHT = 16, /* of freeing a block of events, in tree nodes */
     WRITE_BYTES = 256 << 10,
 };
 
@@ -65,6 +66,41 @@ static void freeze_table(const struct store *s, const struct store_table *t, str
     }
 }
 
+/* One table is frozen, and its root goes back event by event: the tree shares all that did not change. */
+int store_past_begin(const struct store *s, const struct store_table *t, uint64_t revision, struct store_frozen **ret)
+{
+    if (revision > s->revision)
+        return -EAGAIN;
+    if (revision < table_compacted(s, t))
+        return -ESTALE;
+    struct store_frozen *f = mem_new(struct store_frozen);
+    f->revision = revision;
+    f->tables = mem_alloc(sizeof *f->tables);
+    f->n_tables = 1;
+    freeze_table(s, t, f->tables);
+    *ret = f;
+    return 0;
+}
+
+bool store_past_some(struct store_frozen *f, size_t n)
+{
+    struct frozen_table *t = f->tables;
+    for (; t->next_seq > t->first_seq; t->next_seq--) {
+        const struct store_event *e = frozen_event(t, t->next_seq - 1);
+        if (e->revision <= f->revision)
+            break;
+        if (!n--)
+            return false;
+        item_unref(e->before ? tree_put(&t->root, item_ref(e->before)) : tree_del(&t->root, item_key(e->now)));
+    }
+    return true;
+}
+
+struct tree_node *store_past_root(const struct store_frozen *f)
+{
+    return f->tables->root;
+}
+
 struct store_frozen *store_freeze(struct store *s)
 {
     struct store_frozen *f = mem_new(struct store_frozen);
@@ -86,7 +122,7 @@ static void free_blocks(struct frozen_table *t, size_t *n)
 {
     while (t->n_blocks && *n) {
         event_block_unref(t->blocks[--t->n_blocks]);
-        (*n)--;
+        *n -= *n < BLOCK_WEIGHT ? *n : BLOCK_WEIGHT;
     }
     if (t->n_blocks)
         return;

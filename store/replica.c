@@ -16,6 +16,7 @@ struct replica {
     struct raft_proposal maintenance; /* at most one compaction or expiry in flight */
     bool maintaining;
     struct buf encode;
+    struct ship *ship; /* NULL: no continuous backup */
     bool is_leader;
     uint64_t leader_id;
     unsigned next_job;
@@ -44,7 +45,9 @@ static void txn_done(struct raft_proposal *p, int err);
 
 static void checked(struct replica *r, uint64_t index, const struct store_check *c)
 {
-    memcpy(r->check_table, c->table.p, r->check_table_n = c->table.n);
+    r->check_table_n = c->table.n;
+    if (c->table.n)
+        memcpy(r->check_table, c->table.p, c->table.n);
     memcpy(r->check_key, c->key, r->check_key_n = c->key_n);
     raft_node_digest(r->raft, index, c->digest, c->damaged);
 }
@@ -54,6 +57,8 @@ static void apply(void *ctx, uint64_t index, struct slice command, struct raft_p
     struct replica *r = ctx;
     struct store_result result;
     store_apply(r->store, command, &result);
+    if (r->ship && result.err != -EBADMSG)
+        ship_entry(r->ship, index, command);
     if (result.check)
         checked(r, index, result.check);
     if (proposal && proposal->done == txn_done) {
@@ -117,21 +122,33 @@ static void free_pile(struct replica *r)
     }
 }
 
+static void pile_up(struct replica *r, struct frozen *f)
+{
+    f->next = r->pile;
+    r->pile = f;
+    if (!loop_timer_armed(&r->free_timer))
+        loop_timer_start(r->loop, &r->free_timer, 0);
+}
+
+void replica_free_frozen(struct replica *r, struct store_frozen *f)
+{
+    struct frozen *piled = mem_new(struct frozen);
+    *piled = (struct frozen){.replica = r, .state = f};
+    pile_up(r, piled);
+}
+
 /* ctx may be gone: the frozen state knows. */
 static void snapshot_free(void *ctx, void *frozen)
 {
     struct frozen *f = frozen;
-    struct replica *r = f->replica;
     (void)ctx;
-    if (!r) {
-        store_frozen_free(f->state);
-        mem_free(f);
+    if (f->replica) {
+        f->replica->taken = NULL;
+        pile_up(f->replica, f);
         return;
     }
-    r->taken = NULL;
-    f->next = r->pile;
-    r->pile = f;
-    loop_timer_start(r->loop, &r->free_timer, 0);
+    store_frozen_free(f->state);
+    mem_free(f);
 }
 
 static int source_read(void *ctx, void *p, size_t n)
@@ -143,10 +160,11 @@ static int source_read(void *ctx, void *p, size_t n)
 static int restore(void *ctx, uint64_t index, struct raft_source *source)
 {
     struct replica *r = ctx;
-    (void)index;
     int rv = store_restore(r->store, source_read, source);
     if (rv)
         return rv;
+    if (r->ship)
+        ship_jump(r->ship, index);
     store_notify(r->store);
     require_format(r);
     return 0;
@@ -352,6 +370,8 @@ int replica_open(struct loop *l, const struct replica_options *o, struct replica
     list_init(&r->listeners);
     buf_init(&r->encode, RAFT_COMMAND_MAX);
     r->housekeeping.cb = on_housekeeping;
+    if (o->backup.dir)
+        r->ship = ship_new(l, r, &o->backup);
     int rv = raft_node_open(l, &r->options.raft, &machine, r, &r->raft, why);
     if (rv) {
         replica_free(r);
@@ -364,6 +384,8 @@ int replica_open(struct loop *l, const struct replica_options *o, struct replica
 int replica_start(struct replica *r)
 {
     loop_timer_start(r->loop, &r->housekeeping, REPLICA_HOUSEKEEPING_MS);
+    if (r->ship)
+        ship_start(r->ship);
     return raft_node_start(r->raft);
 }
 
@@ -376,6 +398,7 @@ void replica_free(struct replica *r)
         raft_node_free(r->raft);
     if (r->taken)
         r->taken->replica = NULL; /* its writer has not let go yet */
+    ship_free(r->ship);
     loop_timer_stop(r->loop, &r->free_timer);
     free_pile(r);
     store_free(r->store);

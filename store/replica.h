@@ -15,6 +15,7 @@
 #define PINTLE_STORE_REPLICA_H
 
 #include "raft/node.h"
+#include "store/ship.h"
 #include "store/store.h"
 
 enum {
@@ -32,10 +33,11 @@ struct replica;
 
 struct replica_options {
     struct raft_options raft;
-    size_t window_events;   /* 0 = REPLICA_WINDOW_EVENTS, or in proportion to window_bytes */
-    size_t window_bytes;    /* 0 = REPLICA_WINDOW_BYTES */
-    uint64_t window_age_ms; /* events older than that are dropped too; 0 = never */
-    uint64_t check_ms;      /* 0 = REPLICA_CHECK_MS */
+    size_t window_events;       /* 0 = REPLICA_WINDOW_EVENTS, or in proportion to window_bytes */
+    size_t window_bytes;        /* 0 = REPLICA_WINDOW_BYTES */
+    uint64_t window_age_ms;     /* events older than that are dropped too; 0 = never */
+    struct ship_options backup; /* dir NULL: none */
+    uint64_t check_ms;          /* 0 = REPLICA_CHECK_MS */
     /* The replica cannot go on; stop the process. */
     void (*failed)(void *ctx, int err, const char *reason);
     void *ctx;
@@ -75,6 +77,8 @@ void replica_txn(struct replica *r, const struct store_txn *txn, struct replica_
 /* See raft_node_read. */
 void replica_barrier(struct replica *r, struct raft_read *read);
 void replica_barrier_cancel(struct replica *r, struct raft_read *read);
+/* Takes over a frozen state that nobody needs any more, and frees it piece by piece, for it may be large. */
+void replica_free_frozen(struct replica *r, struct store_frozen *f);
 /* Hears of every change of role from now on; call with the current role is not made. */
 void replica_listen(struct replica *r, struct replica_listener *l);
 

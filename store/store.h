@@ -154,6 +154,13 @@ struct store_table *store_table_at(const struct store *s, size_t i);
  * O(changes since). */
 int store_root_at(const struct store *s, const struct store_table *t, uint64_t revision, struct tree_node **ret);
 
+/* The same in pieces, for when much was changed since. _begin: 0, -ESTALE or -EAGAIN; then _some, which undoes at most n
+ * events, until it returns true; then _root, which lives as long as *ret. To be freed as a frozen state is, at any
+ * time. */
+struct store_frozen;
+int store_past_begin(const struct store *s, const struct store_table *t, uint64_t revision, struct store_frozen **ret);
+bool store_past_some(struct store_frozen *f, size_t n);
+struct tree_node *store_past_root(const struct store_frozen *f);
 /* The item of one key as it was at a revision, or NULL in *ret when there was none; no reference added. 0, -ESTALE or
  * -EAGAIN as above; O(events of the table since). */
 int store_get_at(const struct store *s, const struct store_table *t, struct slice key, uint64_t revision,

@@ -46,6 +46,7 @@ UNIT_TESTS += tests/unit/test_agent_probes
 UNIT_TESTS += tests/unit/test_agent_volumes
 
 UNIT_TESTS += tests/unit/test_proxy_rules
+UNIT_TESTS += tests/unit/test_encodings
 
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
@@ -81,15 +82,21 @@ tests_sim_test_cluster_SOURCES = tests/sim/test_cluster.c tests/sim/cluster.c te
 # libFuzzer programs, run by scripts/fuzz: one a parser that strangers reach.
 EXTRA_DIST += tests/fuzz/corpus
 if FUZZ
-noinst_PROGRAMS += tests/fuzz/fuzz_store tests/fuzz/fuzz_raft tests/fuzz/fuzz_protobuf tests/fuzz/fuzz_object \
+noinst_PROGRAMS += tests/fuzz/fuzz_store tests/fuzz/fuzz_log tests/fuzz/fuzz_messages tests/fuzz/fuzz_snapshot tests/fuzz/fuzz_protobuf tests/fuzz/fuzz_object \
 	tests/fuzz/fuzz_yaml tests/fuzz/fuzz_patch tests/fuzz/fuzz_selector tests/fuzz/fuzz_quantity \
 	tests/fuzz/fuzz_time tests/fuzz/fuzz_jwt tests/fuzz/fuzz_rbac
 tests_fuzz_fuzz_store_SOURCES = tests/fuzz/fuzz_store.c tests/fuzz/fuzz.h
 tests_fuzz_fuzz_store_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_store_LDADD = $(PINTLE_LIBS)
-tests_fuzz_fuzz_raft_SOURCES = tests/fuzz/fuzz_raft.c tests/fuzz/fuzz.h
-tests_fuzz_fuzz_raft_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
-tests_fuzz_fuzz_raft_LDADD = $(PINTLE_LIBS)
+tests_fuzz_fuzz_log_SOURCES = tests/fuzz/fuzz_log.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_log_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_log_LDADD = $(PINTLE_LIBS)
+tests_fuzz_fuzz_messages_SOURCES = tests/fuzz/fuzz_messages.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_messages_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_messages_LDADD = $(PINTLE_LIBS)
+tests_fuzz_fuzz_snapshot_SOURCES = tests/fuzz/fuzz_snapshot.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_snapshot_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_snapshot_LDADD = $(PINTLE_LIBS)
 tests_fuzz_fuzz_protobuf_SOURCES = tests/fuzz/fuzz_protobuf.c tests/fuzz/fuzz.h
 tests_fuzz_fuzz_protobuf_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_protobuf_LDADD = $(PINTLE_LIBS)
@@ -132,13 +139,14 @@ tests_unit_test_jepsen_checkers_LDADD = libjepsen.a $(LDADD)
 
 check_PROGRAMS += tests/sim/test_jepsen
 TESTS += tests/sim/test_jepsen
-JEPSEN_SIM = tests/sim/jepsen_run.c tests/sim/jepsen_run.h tests/sim/hands_sim.c tests/sim/hands_sim.h \
+JEPSEN_SIM = tests/sim/direct.c tests/sim/direct.h tests/sim/jepsen_run.c tests/sim/jepsen_run.h tests/sim/hands_sim.c tests/sim/hands_sim.h \
 	tests/sim/cluster.c tests/sim/cluster.h tests/sim/fake_node.c tests/sim/fake_node.h
 tests_sim_test_jepsen_SOURCES = tests/sim/test_jepsen.c $(JEPSEN_SIM)
 tests_sim_test_jepsen_LDADD = libjepsen.a $(LDADD)
 
 # Builds that are broken on purpose, by the linker and not in the code: each must be caught.
-JEPSEN_BROKEN = tests/sim/test_broken_stale tests/sim/test_broken_sync tests/sim/test_broken_g2
+JEPSEN_BROKEN = tests/sim/test_broken_stale tests/sim/test_broken_sync tests/sim/test_broken_g2 \
+	tests/sim/test_broken_compare
 check_PROGRAMS += $(JEPSEN_BROKEN)
 TESTS += $(JEPSEN_BROKEN)
 tests_sim_test_broken_stale_SOURCES = tests/sim/test_broken.c tests/sim/broken.h tests/sim/broken_stale.c $(JEPSEN_SIM)
@@ -153,8 +161,14 @@ tests_tools_snapshot_edit_LDADD = $(PINTLE_LIBS)
 tests_sim_test_broken_g2_SOURCES = tests/sim/test_broken.c tests/sim/broken.h tests/sim/broken_g2.c $(JEPSEN_SIM)
 tests_sim_test_broken_g2_LDADD = libjepsen.a $(LDADD)
 tests_sim_test_broken_g2_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=raft_step
+tests_sim_test_broken_compare_SOURCES = tests/sim/test_broken.c tests/sim/broken.h tests/sim/broken_compare.c $(JEPSEN_SIM)
+tests_sim_test_broken_compare_LDADD = libjepsen.a $(LDADD)
+tests_sim_test_broken_compare_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=replica_txn
 
 check_PROGRAMS += tests/sim/test_backup
 TESTS += tests/sim/test_backup
 tests_sim_test_backup_SOURCES = tests/sim/test_backup.c tests/sim/cluster.c tests/sim/cluster.h \
 	tests/sim/fake_node.c tests/sim/fake_node.h
+noinst_PROGRAMS += tests/bench/bench_store
+tests_bench_bench_store_SOURCES = tests/bench/bench_store.c
+tests_bench_bench_store_LDADD = $(PINTLE_LIBS)

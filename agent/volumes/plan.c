@@ -169,9 +169,4 @@ void plan_run(struct volume_plan *p)
         if (err && !p->err)
             plan_fail(p, err, "MountVolume.SetUp failed for volume \"%s\" : %s", i->name, strerror(-err));
     }
-    for (const struct volume_subpath *s = p->subpaths; s && !p->err; s = s->next) {
-        err = subpath_make(s->base, s->path, s->group);
-        if (err)
-            plan_fail(p, err, "failed to prepare subPath \"%s\": %s", s->path, strerror(-err));
-    }
 }

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "agent/volumes/fetch.h"
+#include "agent/volumes/subpath.h"
 #include "base/mem.h"
 #include "base/timefmt.h"
 #include "object/meta.h"
@@ -260,27 +261,6 @@ static int add_volume(struct volume_pod *v, struct volume_plan *p, const struct 
     return add_single(v, p, name, volume);
 }
 
-/* subPaths below volumes that pods can write to. */
-static void add_subpaths(struct volume_plan *p, const struct json *containers)
-{
-    json_each (c, containers)
-        json_each (m, json_get_str(c, "volumeMounts")) {
-            struct slice sub = json_path_string(m, "subPath"), name = json_path_string(m, "name");
-            for (const struct volume_item *i = p->items; i && sub.n; i = i->next) {
-                if (i->action == VOLUME_FILES || !slice_eq_str(name, i->name))
-                    continue;
-                struct volume_subpath *s = arena_new(&p->arena, struct volume_subpath);
-                if (!s)
-                    return;
-                *s = (struct volume_subpath){.base = i->path,
-                                             .path = arena_copy(&p->arena, sub).p,
-                                             .next = p->subpaths,
-                                             .group = i->action == VOLUME_HOST ? -1 : p->fs_group};
-                p->subpaths = s;
-            }
-        }
-}
-
 static void make_plan(struct volume_pod *v, struct volume_plan *p)
 {
     arena_init(&p->arena, VOLUME_ARENA_MAX);
@@ -292,8 +272,6 @@ static void make_plan(struct volume_pod *v, struct volume_plan *p)
     json_each (volume, json_path(v->obj, "spec.volumes"))
         if (!p->err && add_volume(v, p, volume) && !p->err)
             plan_fail(p, -EINVAL, "volumes cannot be prepared");
-    add_subpaths(p, json_path(v->obj, "spec.initContainers"));
-    add_subpaths(p, json_path(v->obj, "spec.containers"));
     if (arena_error(&p->arena) && !p->err)
         plan_fail(p, arena_error(&p->arena), "volumes have too much content");
 }
@@ -433,6 +411,11 @@ static void refresh(struct loop_timer *t)
     loop_timer_start(v->agent->loop, t, VOLUME_REFRESH_MS);
 }
 
+bool volumes_may_mount(const struct volumes *v)
+{
+    return v->mounts;
+}
+
 int volumes_host_path(const struct volumes *v, const struct json *pod, struct slice volume, char *out, size_t n)
 {
     struct slice uid = meta_uid(pod);
@@ -453,7 +436,9 @@ int volumes_host_path(const struct volumes *v, const struct json *pod, struct sl
 static void on_remove(struct loop_work *work)
 {
     struct plan_work *w = container_of(work, struct plan_work, work);
-    w->plan.err = tree_remove(w->plan.dir, w->plan.message, sizeof w->plan.message);
+    w->plan.err = subpaths_release(w->plan.binds_dir, w->plan.message, sizeof w->plan.message);
+    if (!w->plan.err)
+        w->plan.err = tree_remove(w->plan.dir, w->plan.message, sizeof w->plan.message);
 }
 
 static void on_removed(struct loop_work *work)
@@ -473,6 +458,7 @@ void volumes_remove(struct volumes *v, struct slice uid, void (*done)(void *ctx,
     struct plan_work *w = work_new(v, on_remove, on_removed); /* runs behind the pod's plan: same lane */
     arena_init(&w->plan.arena, VOLUME_ARENA_MAX);
     w->plan.dir = arena_printf(&w->plan.arena, "%s/pods/%" SLICE_FMT "/volumes", v->agent->o.data_dir, SLICE_ARG(uid));
+    w->plan.binds_dir = arena_printf(&w->plan.arena, "%s/subpaths/%" SLICE_FMT, v->agent->o.data_dir, SLICE_ARG(uid));
     w->removed = done;
     w->ctx = ctx;
     loop_work_queue(v->agent->loop, LOOP_LANE_MISC, &w->work);

@@ -26,7 +26,9 @@ void volumes_prepare(struct volumes *v, const struct json *pod, void (*done)(voi
                      void *ctx);
 /* Where a volume's content is on the host; out gets at most n bytes. 0, or -ENOENT when the pod has no such volume. */
 int volumes_host_path(const struct volumes *v, const struct json *pod, struct slice volume, char *out, size_t n);
-/* Deletes a pod's volumes; done runs once they are gone (err: what was left). uid as text. */
+/* Whether the agent may mount: it runs as root. */
+bool volumes_may_mount(const struct volumes *v);
+/* Deletes a pod's volumes and unmounts their parts (subpath.h); done runs once they are gone (err: what was left). uid as text. */
 void volumes_remove(struct volumes *v, struct slice uid, void (*done)(void *ctx, int err, const char *message),
                     void *ctx);
 /* The value of an env entry's valueFrom configMapKeyRef / secretKeyRef, or all of an envFrom's keys, comes from objects that

@@ -43,20 +43,14 @@ struct volume_item {
     struct volume_item *next;
 };
 
-struct volume_subpath {
-    const char *base, *path;
-    int64_t group;
-    struct volume_subpath *next;
-};
-
 struct volume_plan {
     struct arena arena;
-    const char *dir;  /* DATA/pods/UID/volumes */
-    int64_t fs_group; /* -1 = none */
-    bool mounts;      /* secrets and the like on tmpfs, where the host allows mounts */
-    unsigned stamp;   /* tells generations of a volume's files apart */
+    const char *dir;       /* DATA/pods/UID/volumes */
+    const char *binds_dir; /* to remove: DATA/subpaths/UID */
+    int64_t fs_group;      /* -1 = none */
+    bool mounts;           /* secrets and the like on tmpfs, where the host allows mounts */
+    unsigned stamp;        /* tells generations of a volume's files apart */
     struct volume_item *items, **items_end;
-    struct volume_subpath *subpaths;
     int err;
     char message[VOLUME_MESSAGE_MAX];
 };
@@ -126,8 +120,6 @@ struct slice volume_resource(struct volume_pod *v, struct arena *a, const struct
 
 /* Makes dir hold exactly the files, switched at once. stamp: differs from the last call's. */
 int writer_update(const char *dir, const struct volume_file *files, int64_t group, unsigned stamp);
-/* Makes the directories of path below base, following no link. 0, -ELOOP for a link, -EINVAL for "..". */
-int subpath_make(const char *base, const char *path, int64_t group);
 /* mkdir -p. */
 int tree_make(const char *path, unsigned mode);
 /* Deletes path and all below it; unmounts what is mounted at path/NAME (volumes), else does not leave the file system. */

@@ -1,8 +1,10 @@
 libpintle_a_SOURCES += \
   src/apiserver/api.h \
   src/apiserver/authz.c \
+  src/apiserver/body.c src/apiserver/body.h \
   src/apiserver/bootstrap.c \
   src/apiserver/delete.c \
+  src/apiserver/derived.c src/apiserver/derived.h \
   src/apiserver/discovery.c \
   src/apiserver/encode.c \
   src/apiserver/filter.c src/apiserver/filter.h \

@@ -12,6 +12,8 @@ enum {
     API_BARRIER_MS = 5000,        /* a linearizable read waits this long for the leader */
     API_TXN_RETRIES = 8,          /* a patch is computed anew this often when others write the same object */
     API_LIST_BATCH = 256 << 10,   /* bytes of a list queued at a time */
+    API_LIST_TURN = 1 << 20,      /* bytes of stored objects a list looks at before others have their turn */
+    API_DERIVED_MAX = 32 << 20,   /* encodings made of stored objects that are kept */
     API_SNAPSHOT_QUEUE = 2 << 20, /* bytes of a snapshot queued before more is made */
     API_RETRY_SECONDS = 1,        /* Retry-After while there is no leader */
 };
@@ -21,6 +23,7 @@ struct api_listener {
     struct api_listener *next;
 };
 
+struct api_derived; /* derived.h: encodings made of stored objects */
 struct api_authz;   /* authz.c: RBAC and Node authorizer fed from the store */
 struct api_forward; /* forward.c: connections to the other replicas */
 struct api_nodes;   /* nodeproxy.c: connections to agents */
@@ -31,11 +34,13 @@ struct api {
     struct api_options o;
     struct store *store;
     struct api_listener *listeners;
-    struct list streams;  /* api_request.link: watches and streamed lists */
-    struct list requests; /* api_request.at_work */
-    struct list answered; /* api_local.link: in-process requests whose done is to run in the next turn */
+    struct list streams;   /* api_request.link: watches and streamed lists */
+    struct list snapshots; /* snapshot_stream.link */
+    struct list requests;  /* api_request.at_work */
+    struct list answered;  /* api_local.link: in-process requests whose done is to run in the next turn */
     struct loop_timer deliver;
     struct replica_listener role;
+    struct api_derived *derived;
     struct api_authz *authz;
     struct api_forward *forward;
     struct api_nodes *nodes;
@@ -76,6 +81,10 @@ void api_barrier(struct api_request *r, void (*next)(struct api_request *r, int 
 void api_wait_revision(struct api_request *r, uint64_t revision, void (*next)(struct api_request *r, int err));
 /* Answers err (negative errno) of a barrier, a transaction or a forward. */
 void api_reply_errno(struct api_request *r, int err, const char *what);
+
+/* ---- snapshot.c ---- */
+/* The api is about to be freed; snapshots that threads still work on go on their own. */
+void api_snapshots_forget(struct api *api);
 
 /* ---- quorum.c ---- */
 void api_note_leader(struct api *api, uint64_t leader_id);

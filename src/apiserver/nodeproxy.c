@@ -12,9 +12,16 @@
 
 enum { NODE_HEADERS_MAX = 24, NODE_CLIENTS_MAX = 10000, LOG_QUEUE_MAX = 1 << 20 };
 
+/* A node says itself where its agent listens. Whoever is there must show that node's certificate: else it could have us
+ * speak, with our own certificate, to another API server. */
+struct node_client {
+    struct http_client *client;
+    char address[128];
+};
+
 struct api_nodes {
     struct api *api;
-    struct map clients; /* address → struct http_client */
+    struct map clients; /* node's name → struct node_client */
 };
 
 struct api_nodes *api_nodes_new(struct api *api)
@@ -25,26 +32,61 @@ struct api_nodes *api_nodes_new(struct api *api)
     return n;
 }
 
+static void node_client_free(struct node_client *c)
+{
+    http_client_free(c->client);
+    mem_free(c);
+}
+
 void api_nodes_free(struct api_nodes *n)
 {
     if (!n)
         return;
     for (struct map_entry *e = map_first(&n->clients); e; e = map_next(&n->clients, e))
-        http_client_free(e->value);
+        node_client_free(e->value);
     map_done(&n->clients);
     mem_free(n);
 }
 
-static struct http_client *client_of(struct api_nodes *n, struct slice address)
+/* Lets go of nodes that are gone. */
+static void forget_nodes(struct api_nodes *n, struct api_request *r)
 {
-    struct http_client *c = map_get(&n->clients, address);
-    if (c || n->clients.n >= NODE_CLIENTS_MAX)
-        return c;
-    char text[128];
-    snprintf(text, sizeof text, "%" SLICE_FMT, SLICE_ARG(address));
-    c = http_client_new(n->api->loop, &(struct http_client_options){.addr = text, .tls = n->api->o.peer_tls});
-    map_put(&n->clients, address, c);
-    return c;
+    struct buf gone = BUF_INIT(NODE_CLIENTS_MAX * 256);
+    for (struct map_entry *e = map_first(&n->clients); e; e = map_next(&n->clients, e))
+        if (!api_object(r, resource_core("nodes"), SLICE_NONE, e->key)) {
+            buf_add_slice(&gone, e->key);
+            buf_add_char(&gone, '\n');
+        }
+    struct slice name, rest = buf_slice(&gone);
+    while (slice_cut(rest, '\n', &name, &rest)) {
+        struct node_client *c = map_del(&n->clients, name);
+        if (c)
+            node_client_free(c);
+    }
+    buf_done(&gone);
+}
+
+static struct http_client *client_of(struct api_request *r, struct slice node, struct slice address)
+{
+    struct api_nodes *n = r->api->nodes;
+    struct node_client *c = map_get(&n->clients, node);
+    if (c && slice_eq_str(address, c->address))
+        return c->client;
+    if (c)
+        node_client_free(map_del(&n->clients, node));
+    if (n->clients.n >= NODE_CLIENTS_MAX)
+        forget_nodes(n, r);
+    if (n->clients.n >= NODE_CLIENTS_MAX || address.n >= sizeof c->address)
+        return NULL;
+    c = mem_new(struct node_client);
+    memcpy(c->address, address.p, address.n);
+    c->client = http_client_new(r->api->loop,
+                                &(struct http_client_options){
+                                    .addr = c->address,
+                                    .tls = r->api->o.peer_tls,
+                                    .tls_subject = arena_printf(r->arena, "system:node:%" SLICE_FMT, SLICE_ARG(node))});
+    map_put(&n->clients, node, c);
+    return c->client;
 }
 
 /* "ip:port" of a node's agent; p is NULL when the node has none. */
@@ -117,7 +159,7 @@ static int find_target(struct api_request *r, const char *endpoint, bool contain
         return status_set(st, r->arena, 400, "pod %" SLICE_FMT " does not have a host assigned", SLICE_ARG(r->name));
     const struct json *node = api_object(r, resource_core("nodes"), SLICE_NONE, node_name);
     address = agent_address(r, node);
-    ret->client = address.p ? client_of(r->api->nodes, address) : NULL;
+    ret->client = address.p ? client_of(r, node_name, address) : NULL;
     if (!ret->client)
         return status_set(st, r->arena, 503, "the address of node %" SLICE_FMT " is not known", SLICE_ARG(node_name));
     ret->path = arena_printf(r->arena, "/%s/%" SLICE_FMT "/%" SLICE_FMT "%s%" SLICE_FMT "%s%" SLICE_FMT, endpoint,
@@ -228,7 +270,7 @@ static bool stays_here(struct slice name)
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
         if (slice_eq_str(name, own[i]))
             return true;
-    return slice_starts(name, SLICE("x-remote-"));
+    return slice_starts(name, SLICE("x-remote-")) || slice_starts(name, SLICE("impersonate-"));
 }
 
 static size_t passed_headers(struct api_request *r, struct http_header *out)
@@ -308,7 +350,7 @@ void api_proxy(struct api_request *r)
     }
     const struct json *node = api_object(r, resource_core("nodes"), SLICE_NONE, r->name);
     struct slice address = agent_address(r, node);
-    t.client = address.p ? client_of(r->api->nodes, address) : NULL;
+    t.client = address.p ? client_of(r, r->name, address) : NULL;
     t.path = arena_printf(r->arena, "%" SLICE_FMT "%s%" SLICE_FMT, SLICE_ARG(r->rest.n ? r->rest : SLICE("/")),
                           r->query.n ? "?" : "", SLICE_ARG(r->query));
     if (t.client)

@@ -1,5 +1,5 @@
 /* Stored objects as answers: raw JSON where that is what was asked, else a Table row, PartialObjectMetadata, another
- * version, or YAML, made from it. */
+ * version, YAML or protobuf, made from it and kept (derived.h) where it can be used again. */
 #ifndef PINTLE_APISERVER_OUTPUT_H
 #define PINTLE_APISERVER_OUTPUT_H
 
@@ -12,8 +12,20 @@ bool api_output_raw(const struct api_request *r);
  * columnDefinitions, a whole Table), PartialObjectMetadata, or the object in r's version. NULL when it cannot be made.
  */
 struct json *api_output_item(struct api_request *r, struct arena *a, const struct store_item *item, bool columns);
-/* The same as one list item's bytes, through a scratch arena. 0 or negative errno. */
+/* The same as one list item's bytes, through a scratch arena; in protobuf with the tag and length that stand before it in
+ * a list. 0 or negative errno. */
 int api_output_list_item(struct api_request *r, const struct store_item *item, struct chunk *ret);
+/* Protobuf: the whole object in its envelope, as api_envelope's chunks. 0 or negative errno. */
+enum { API_ENVELOPE_CHUNKS = 3 };
+int api_output_envelope(struct api_request *r, const struct store_item *item,
+                        struct chunk out[static API_ENVELOPE_CHUNKS]);
+/* The type of an answer by its kind and apiVersion, or NULL when the schema has none or it cannot be had in protobuf. */
+const struct schema_type *api_answer_type(struct arena *a, const struct json *v);
+/* apiVersion and kind of what r's answers hold: an object, or with list the list of them. */
+struct api_kind {
+    const char *api_version, *kind;
+};
+struct api_kind api_answer_kind(const struct api_request *r, bool list);
 /* Answers with one object. */
 void api_reply_item(struct api_request *r, int code, const struct store_item *item);
 /* Answers with one object given as a tree, in the shape asked for. */

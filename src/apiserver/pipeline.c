@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "apiserver/derived.h"
 #include "apiserver/internal.h"
 #include "apiserver/nonresource.h"
 #include "apiserver/output.h"
@@ -321,6 +322,7 @@ static void on_http_request(void *ctx, struct http_exchange *x)
                               .content_type = http_request_header(x, "content-type"),
                               .accept = http_request_header(x, "accept")};
     enter(api, r);
+    api_negotiate_errors(r);
     http_set_ctx(x, r, on_client_gone);
     http_on_drain(x, on_client_drained);
     struct status st = {0};
@@ -535,6 +537,7 @@ struct api *api_new(struct loop *l, const struct api_options *o)
     api->store = replica_store(o->replica);
     list_init(&api->streams);
     list_init(&api->requests);
+    list_init(&api->snapshots);
     list_init(&api->answered);
     api->deliver.cb = local_deliver;
     map_init(&api->documents, 0);
@@ -545,6 +548,7 @@ struct api *api_new(struct loop *l, const struct api_options *o)
                                     "Time from the whole request to the head of its answer.");
     api->m_inflight = metrics_one(o->metrics, METRIC_GAUGE, "apiserver_current_inflight_requests", "Requests at work.");
     api->m_watches = metrics_one(o->metrics, METRIC_GAUGE, "apiserver_longrunning_requests", "Open watches.");
+    api->derived = api_derived_new(API_DERIVED_MAX);
     api->authz = api_authz_new(api);
     api->forward = api_forward_new(api);
     api->nodes = api_nodes_new(api);
@@ -621,6 +625,9 @@ void api_free(struct api *api)
     }
     map_done(&api->documents);
     end_requests(api);
+    api_derived_free(api->derived);
+    api->derived = NULL;
+    api_snapshots_forget(api);
     api->closed = true;
     if (list_empty(&api->requests))
         mem_free(api);

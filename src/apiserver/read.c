@@ -1,6 +1,7 @@
 /* GET and LIST from the local state. */
 #include <errno.h>
 
+#include "apiserver/body.h"
 #include "apiserver/filter.h"
 #include "apiserver/internal.h"
 #include "apiserver/output.h"
@@ -8,10 +9,11 @@
 #include "apiserver/seal.h"
 #include "base/text.h"
 #include "object/print.h"
+#include "object/protobuf.h"
 
 /* ---- which revision ---- */
 
-enum { WAIT_POLL_MS = 5, WAIT_MAX_MS = 3000 };
+enum { WAIT_POLL_MS = 5, WAIT_MAX_MS = 3000, LIST_REWIND = 300 /* events undone in one turn */ };
 
 /* A read that must not be older than a revision waits for the local state to reach it. */
 struct fresh_wait {
@@ -138,9 +140,14 @@ void api_get(struct api_request *r)
 
 struct page {
     struct api_filter filter;
-    struct tree_node *root; /* held while the answer is produced */
+    struct tree_node *root;    /* held while the answer is produced */
+    struct store_frozen *past; /* of an exact revision: the root is this one's */
+    struct replica *replica;   /* frees it */
+    struct loop_timer rewind;
+    struct api_request *r;
     struct tree_iter iter;
     struct slice start;        /* continue: keys after this one */
+    struct slice from;         /* where the scan begins */
     uint64_t revision;         /* of the answer */
     bool exact;                /* the revision was asked for */
     struct store_item **items; /* a page with a limit is collected first */
@@ -148,6 +155,10 @@ struct page {
     struct slice next_key; /* where the next page starts; n 0 = this is the last */
     int64_t remaining;     /* items after this page, -1 = not known */
     bool first, ended;
+    struct api_body body;
+    struct loop_timer timer; /* goes on in a later turn of the loop */
+    struct buf meta;         /* protobuf: ListMeta */
+    uint64_t bytes;          /* protobuf: of all items */
 };
 
 /* Continue tokens are Kubernetes': base64url of {"v":"meta.k8s.io/v1","rv":N,"start":"KEY"}. */
@@ -187,8 +198,13 @@ static void page_done(struct page *p)
     for (size_t i = 0; i < p->n_items; i++)
         item_unref(p->items[i]);
     p->n_items = 0;
-    tree_unref(p->root);
+    if (p->past)
+        replica_free_frozen(p->replica, p->past);
+    else
+        tree_unref(p->root);
+    p->past = NULL;
     p->root = NULL;
+    buf_done(&p->meta);
 }
 
 /* The next matching item of the range, or NULL. */
@@ -243,14 +259,9 @@ static struct store_item *next_item(struct page *p)
 
 static void add_head(struct api_request *r, struct page *p, struct buf *out)
 {
-    static const struct {
-        const char *kind, *api_version;
-    } shapes[] = {
-        [SHAPE_TABLE] = {"Table", "meta.k8s.io/v1"}, [SHAPE_PARTIAL] = {"PartialObjectMetadataList", "meta.k8s.io/v1"}};
-    bool plain = r->shape == SHAPE_OBJECT;
-    buf_printf(out, "{\"kind\":\"%s\",\"apiVersion\":\"%s\",\"metadata\":{\"resourceVersion\":\"%lu\"",
-               plain ? r->res->list_kind : shapes[r->shape].kind,
-               plain ? r->res->api_version : shapes[r->shape].api_version, p->revision);
+    struct api_kind kind = api_answer_kind(r, true);
+    buf_printf(out, "{\"kind\":\"%s\",\"apiVersion\":\"%s\",\"metadata\":{\"resourceVersion\":\"%lu\"", kind.kind,
+               kind.api_version, p->revision);
     if (p->next_key.n) {
         buf_printf(out, ",\"continue\":\"%s\"", continue_token(r, p->revision, p->next_key));
         if (p->remaining >= 0)
@@ -267,7 +278,7 @@ static void add_head(struct api_request *r, struct page *p, struct buf *out)
 /* One item's chunks: for stored bytes, the object without its kind and apiVersion, as Kubernetes lists have it. */
 static int add_item(struct api_request *r, struct page *p, struct store_item *item, struct chunk *out, size_t *n)
 {
-    if (!p->first)
+    if (!p->first && r->encoding == ENCODE_JSON)
         out[(*n)++] = chunk_static(SLICE(","));
     p->first = false;
     if (api_output_raw(r)) {
@@ -294,38 +305,153 @@ static void list_finish(struct api_request *r, bool whole)
     p->ended = true;
     r->on_drain = NULL;
     r->on_gone = NULL;
+    r->on_close = NULL;
+    loop_timer_stop(r->api->loop, &p->timer);
     page_done(p);
-    if (whole)
-        r->responder->end(r);
-    else
-        r->responder->abort(r);
+    api_body_end(r, &p->body, whole);
 }
 
-/* Queues items until the client's share of memory is used up; goes on when it has drained. */
+/* Queues items until the client's share of memory is used up, or others are to have their turn; goes on when it has
+ * drained, or in the next turn. */
 static void list_more(struct api_request *r)
 {
     enum { CHUNKS = 64 * 3 };
     struct page *p = r->state;
     struct chunk chunks[CHUNKS + 3];
     struct store_item *item = NULL;
+    size_t looked = 0;
+    if (loop_timer_armed(&p->timer))
+        return;
     while (r->responder->queued(r) < API_LIST_BATCH) {
         size_t n = 0;
         int rv = 0;
-        while (n < CHUNKS && !rv && (item = next_item(p)))
+        while (n < CHUNKS && !rv && (item = next_item(p))) {
+            looked += item->value->n;
             rv = add_item(r, p, item, chunks, &n);
+        }
         if (!item)
-            chunks[n++] = chunk_static(SLICE("]}\n"));
-        r->responder->write(r, chunks, n);
-        if (rv || !item) {
-            list_finish(r, !rv);
+            chunks[n++] = chunk_static(r->encoding == ENCODE_PROTOBUF ? PROTOBUF_TAIL : SLICE("]}\n"));
+        int sent = api_body_write(r, &p->body, chunks, n);
+        if (rv || sent || !item) {
+            list_finish(r, !rv && !sent);
+            return;
+        }
+        if (looked > API_LIST_TURN && r->http) {
+            loop_timer_start(r->api->loop, &p->timer, 0);
             return;
         }
     }
 }
 
+static void on_turn(struct loop_timer *t)
+{
+    list_more(container_of(t, struct page, timer)->r);
+}
+
 static void list_gone(struct api_request *r)
 {
     list_finish(r, false);
+}
+
+/* Sends the head (which it frees), then the items as the client takes them. */
+static void list_stream(struct api_request *r, struct page *p, struct buf *head, const char *content_type)
+{
+    struct blob *b = buf_error(head) ? NULL : blob_copy(buf_slice(head));
+    buf_done(head);
+    if (!b) {
+        page_done(p);
+        api_reply_error(r, 503, "memory is short, try again later");
+        return;
+    }
+    struct chunk c = chunk_take(b);
+    p->timer.cb = on_turn;
+    r->on_drain = list_more;
+    r->on_gone = list_gone;
+    r->on_close = list_gone;
+    api_body_begin(r, &p->body, content_type);
+    if (api_body_write(r, &p->body, &c, 1))
+        list_finish(r, false);
+    else
+        list_more(r);
+}
+
+/* ---- protobuf: lengths stand before what they measure, so a first pass adds up the items ---- */
+
+static void rewind_page(struct page *p)
+{
+    p->at = 0;
+    tree_iter_init(&p->iter, p->root, p->from);
+}
+
+static void protobuf_meta(struct api_request *r, struct page *p)
+{
+    struct arena *a = r->arena;
+    struct json *meta = json_new_object(a);
+    json_set_str(a, meta, "resourceVersion", json_new_printf(a, "%lu", p->revision));
+    if (p->next_key.n)
+        json_set_str(a, meta, "continue", json_new_str(a, continue_token(r, p->revision, p->next_key)));
+    if (p->next_key.n && p->remaining >= 0)
+        json_set_str(a, meta, "remainingItemCount", json_new_int(a, p->remaining));
+    protobuf_encode_message(&p->meta, schema_type_find(SLICE("io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta")), meta);
+}
+
+static void protobuf_send(struct api_request *r, struct page *p)
+{
+    struct api_kind kind = api_answer_kind(r, true);
+    struct buf meta = BUF_INIT(1 << 20), head = BUF_INIT(1 << 20);
+    protobuf_encode_bytes(&meta, 1, buf_slice(&p->meta));
+    protobuf_encode_head(&head, slice_str(kind.api_version), slice_str(kind.kind), meta.n + p->bytes);
+    buf_add_slice(&head, buf_slice(&meta));
+    buf_done(&meta);
+    rewind_page(p);
+    list_stream(r, p, &head, API_PROTOBUF);
+}
+
+static void measure_gone(struct api_request *r)
+{
+    struct page *p = r->state;
+    loop_timer_stop(r->api->loop, &p->timer);
+    page_done(p);
+    r->responder->abort(r);
+}
+
+/* One turn's share of the first pass. */
+static void measure(struct api_request *r)
+{
+    struct page *p = r->state;
+    struct store_item *item = NULL;
+    struct chunk c;
+    r->on_close = NULL;
+    for (size_t looked = 0; looked < API_LIST_TURN || !r->http;) {
+        item = next_item(p);
+        if (!item) {
+            protobuf_send(r, p);
+            return;
+        }
+        if (api_output_list_item(r, item, &c)) {
+            page_done(p);
+            api_reply_error(r, 503, "memory is short, try again later");
+            return;
+        }
+        p->bytes += c.n;
+        looked += item->value->n;
+        blob_unref(c.blob);
+    }
+    r->on_close = measure_gone;
+    loop_timer_start(r->api->loop, &p->timer, 0);
+}
+
+static void on_measure(struct loop_timer *t)
+{
+    struct page *p = container_of(t, struct page, timer);
+    struct api_request *r = p->r;
+    r->on_close = NULL;
+    if (r->gone)
+        measure_gone(r);
+    else if (api_fenced(r))
+        page_done(p);
+    else
+        measure(r);
 }
 
 /* YAML lists are built whole: they are for people. */
@@ -350,25 +476,21 @@ static void list_send(struct api_request *r, struct page *p)
 {
     struct buf head = BUF_INIT(1 << 20);
     p->first = true;
+    p->r = r;
+    if (r->encoding == ENCODE_PROTOBUF) {
+        p->timer.cb = on_measure;
+        buf_init(&p->meta, 1 << 20);
+        protobuf_meta(r, p);
+        measure(r);
+        return;
+    }
     add_head(r, p, &head);
     if (r->encoding == ENCODE_YAML) {
         list_as_yaml(r, p, &head);
         buf_done(&head);
         return;
     }
-    struct blob *b = buf_error(&head) ? NULL : blob_copy(buf_slice(&head));
-    buf_done(&head);
-    if (!b) {
-        page_done(p);
-        api_reply_error(r, 503, "memory is short, try again later");
-        return;
-    }
-    struct chunk c = chunk_take(b);
-    r->on_drain = list_more;
-    r->on_gone = list_gone;
-    api_stream_start(r, 200, "application/json");
-    r->responder->write(r, &c, 1);
-    list_more(r);
+    list_stream(r, p, &head, "application/json");
 }
 
 static void reply_expired(struct api_request *r, const struct page *p)
@@ -410,26 +532,12 @@ static struct store_item *find_locked(struct api_request *r, struct page *p)
     return NULL;
 }
 
-static void list_now(struct api_request *r, int err)
+/* The root is there. */
+static void list_root(struct api_request *r)
 {
     struct page *p = r->state;
-    struct store_table *t = api_table(r->api, r->res);
-    if (err) {
-        api_reply_errno(r, err, "reading");
-        return;
-    }
-    if (!p->exact)
-        p->revision = store_revision(r->api->store);
-    int rv = store_root_at(r->api->store, t, p->revision, &p->root);
-    if (rv == -ESTALE) {
-        reply_expired(r, p);
-        return;
-    }
-    if (rv) {
-        api_reply_errno(r, -EAGAIN, "reading");
-        return;
-    }
-    tree_iter_init(&p->iter, p->root, p->start.n ? p->start : p->filter.only.n ? p->filter.only : p->filter.prefix);
+    p->from = p->start.n ? p->start : p->filter.only.n ? p->filter.only : p->filter.prefix;
+    tree_iter_init(&p->iter, p->root, p->from);
     if (r->options.limit > 0 && collect(r, p)) {
         page_done(p);
         api_reply_error(r, 503, "memory is short, try again later");
@@ -440,6 +548,62 @@ static void list_now(struct api_request *r, int err)
         page_done(p);
     else
         list_send(r, p);
+}
+
+static void rewind_close(struct api_request *r)
+{
+    struct page *p = r->state;
+    loop_timer_stop(r->api->loop, &p->rewind);
+    page_done(p);
+    r->responder->abort(r);
+}
+
+/* What is long past takes many turns, so that others are served in between. */
+static void rewind_some(struct loop_timer *timer)
+{
+    struct page *p = container_of(timer, struct page, rewind);
+    struct api_request *r = p->r;
+    r->on_close = NULL;
+    if (r->gone || api_fenced(r)) {
+        page_done(p);
+        if (r->gone)
+            r->responder->abort(r);
+    } else if (store_past_some(p->past, LIST_REWIND)) {
+        p->root = store_past_root(p->past);
+        list_root(r);
+    } else {
+        r->on_close = rewind_close;
+        loop_timer_start(r->api->loop, timer, 0);
+    }
+}
+
+static void list_exact(struct api_request *r, struct page *p)
+{
+    int rv = store_past_begin(r->api->store, api_table(r->api, r->res), p->revision, &p->past);
+    if (rv == -ESTALE) {
+        reply_expired(r, p);
+    } else if (rv) {
+        api_reply_errno(r, -EAGAIN, "reading");
+    } else {
+        p->r = r;
+        p->replica = r->api->o.replica;
+        p->rewind.cb = rewind_some;
+        rewind_some(&p->rewind);
+    }
+}
+
+static void list_now(struct api_request *r, int err)
+{
+    struct page *p = r->state;
+    if (err) {
+        api_reply_errno(r, err, "reading");
+    } else if (p->exact) {
+        list_exact(r, p);
+    } else {
+        p->revision = store_revision(r->api->store);
+        p->root = tree_ref(store_root(api_table(r->api, r->res)));
+        list_root(r);
+    }
 }
 
 /* A page of the past; the pages behind it have its revision in their continue token. */

@@ -17,6 +17,8 @@
 enum { SNAPSHOT_PIECES = 4, SNAPSHOT_STREAMS_MAX = 2, SNAPSHOT_STALL_MS = 60000 };
 
 struct snapshot_stream {
+    struct list link; /* in api->snapshots */
+    struct api *api;  /* NULL: freed */
     struct loop_work work;
     struct loop_timer stall;
     struct api_request *r; /* NULL: nobody wants the rest */
@@ -32,7 +34,11 @@ struct snapshot_stream {
 static void stream_free(struct snapshot_stream *s)
 {
     backup_writer_done(&s->writer);
-    store_frozen_free(s->frozen);
+    if (s->api && !loop_is_dead(s->loop))
+        replica_free_frozen(s->api->o.replica, s->frozen);
+    else
+        store_frozen_free(s->frozen);
+    list_remove(&s->link);
     buf_done(&s->piece);
     mem_free(s);
 }
@@ -131,12 +137,15 @@ static void snapshot_now(struct api_request *r, int err)
     *s = (struct snapshot_stream){.work = {.run = piece_run, .done = piece_done},
                                   .stall.cb = on_stall,
                                   .r = r,
+                                  .api = r->api,
                                   .loop = r->api->loop,
                                   .lane = LOOP_LANE_POOL0 + 1 + (unsigned)r->api->snapshot_streams,
                                   .piece = BUF_INIT((size_t)SNAPSHOT_PIECES * BACKUP_PIECE_MAX)};
     s->frozen = backup_begin(r->api->o.replica, &info);
     backup_writer_init(&s->writer, &info, s->frozen);
     r->api->snapshot_streams++;
+    list_push(&r->api->snapshots, &s->link);
+    list_push(&r->api->streams, &r->link);
     r->state = s;
     r->on_drain = on_drain;
     r->on_gone = on_gone;
@@ -144,6 +153,14 @@ static void snapshot_now(struct api_request *r, int err)
     loop_timer_start(s->loop, &s->stall, SNAPSHOT_STALL_MS);
     api_stream_start(r, 200, "application/vnd.pintle.snapshot");
     stream_more(s);
+}
+
+void api_snapshots_forget(struct api *api)
+{
+    for (struct list *it; (it = list_pop(&api->snapshots));) {
+        list_init(it);
+        container_of(it, struct snapshot_stream, link)->api = NULL;
+    }
 }
 
 static void note_local(void *ctx, struct slice value)

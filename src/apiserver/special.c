@@ -3,10 +3,9 @@
 static void component_statuses(struct api_request *r)
 {
     if (r->verb == API_LIST) {
-        api_reply_bytes(
-            r, 200, "application/json",
-            chunk_static(
-                SLICE("{\"kind\":\"ComponentStatusList\",\"apiVersion\":\"v1\",\"metadata\":{},\"items\":[]}\n")));
+        static const char empty[] =
+            "{\"kind\":\"ComponentStatusList\",\"apiVersion\":\"v1\",\"metadata\":{},\"items\":[]}";
+        api_reply_json(r, 200, json_parse(r->arena, slice_str(empty), NULL, NULL, NULL));
         return;
     }
     struct status st;

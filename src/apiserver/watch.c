@@ -5,6 +5,7 @@
 #include "apiserver/internal.h"
 #include "apiserver/output.h"
 #include "apiserver/seal.h"
+#include "object/protobuf.h"
 
 enum {
     WATCH_QUEUE_MAX = 256 << 10, /* bytes queued for one watcher before it waits for its client */
@@ -44,20 +45,89 @@ static void watch_end(struct watch *w, bool abort)
         r->responder->end(r);
 }
 
+/* ---- frames ---- */
+
+static const char *const frame_types[] = {"ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"};
+enum frame { FRAME_ADDED, FRAME_MODIFIED, FRAME_DELETED, FRAME_BOOKMARK, FRAME_ERROR };
+
+enum { FRAME_CHUNKS = API_ENVELOPE_CHUNKS + 2 };
+
+/* JSON: {"type":T,"object":O} and a line feed, around the object's chunk. */
+static size_t frame_json(enum frame frame, struct chunk object, struct chunk out[static FRAME_CHUNKS])
+{
+    static const char *const heads[] = {
+        "{\"type\":\"ADDED\",\"object\":", "{\"type\":\"MODIFIED\",\"object\":", "{\"type\":\"DELETED\",\"object\":",
+        "{\"type\":\"BOOKMARK\",\"object\":", "{\"type\":\"ERROR\",\"object\":"};
+    out[0] = chunk_static(slice_str(heads[frame]));
+    out[1] = object;
+    out[2] = chunk_static(SLICE("}\n"));
+    return 3;
+}
+
+/* Protobuf: four bytes of length, then WatchEvent {1 type, 2 object {1 raw}} around n bytes of an enveloped object. */
+static struct blob *frame_head(enum frame frame, size_t n)
+{
+    struct buf raw = BUF_INIT(64), event = BUF_INIT(128), out = BUF_INIT(256);
+    protobuf_encode_part(&raw, 1, n);
+    protobuf_encode_bytes(&event, 1, slice_str(frame_types[frame]));
+    protobuf_encode_part(&event, 2, raw.n + n);
+    buf_add_slice(&event, buf_slice(&raw));
+    size_t length = event.n + n;
+    for (int shift = 24; shift >= 0; shift -= 8)
+        buf_add_char(&out, (char)(length >> shift));
+    buf_add_slice(&out, buf_slice(&event));
+    struct blob *b = buf_error(&out) || length > UINT32_MAX ? NULL : blob_copy(buf_slice(&out));
+    buf_done(&raw);
+    buf_done(&event);
+    buf_done(&out);
+    return b;
+}
+
+/* Frames the n_object chunks at out + 1; takes over their references. The number of chunks, 0 when memory is short. */
+static size_t frame_protobuf(enum frame frame, size_t n_object, struct chunk out[static FRAME_CHUNKS])
+{
+    size_t bytes = 0;
+    for (size_t i = 1; i <= n_object; i++)
+        bytes += out[i].n;
+    struct blob *head = frame_head(frame, bytes);
+    if (head) {
+        out[0] = chunk_take(head);
+        return n_object + 1;
+    }
+    for (size_t i = 1; i <= n_object; i++)
+        blob_unref(out[i].blob);
+    return 0;
+}
+
+/* Sends an object that was made for this watcher alone. */
+static int send_made(struct watch *w, enum frame frame, const struct json *v)
+{
+    struct api_request *r = w->r;
+    struct chunk chunks[FRAME_CHUNKS];
+    struct buf out = BUF_INIT(API_ARENA_MAX);
+    const struct schema_type *type = r->encoding == ENCODE_PROTOBUF ? api_answer_type(r->arena, v) : NULL;
+    int rv = !v ? -ENOMEM : type ? protobuf_encode(&out, type, v) : json_write(&out, v);
+    struct blob *b = rv ? NULL : blob_copy(buf_slice(&out));
+    size_t n = 0;
+    buf_done(&out);
+    if (b && r->encoding == ENCODE_PROTOBUF) {
+        chunks[1] = chunk_take(b);
+        n = frame_protobuf(frame, 1, chunks);
+    } else if (b) {
+        n = frame_json(frame, chunk_take(b), chunks);
+    }
+    if (!n)
+        return -ENOMEM;
+    r->responder->write(r, chunks, n);
+    return 0;
+}
+
 static void send_error(struct watch *w, int code, const char *reason, const char *message)
 {
     struct api_request *r = w->r;
     struct status st;
-    struct buf out = BUF_INIT(65536);
     status_set_reason(&st, r->arena, code, reason, "%s", message);
-    buf_add_str(&out, "{\"type\":\"ERROR\",\"object\":");
-    json_write(&out, api_status_json(r->arena, &st));
-    buf_add_str(&out, "}\n");
-    struct blob *b = blob_copy(buf_slice(&out));
-    buf_done(&out);
-    if (b)
-        r->responder->write(r, &(struct chunk){b, b->bytes, b->n}, 1);
-    watch_end(w, !b);
+    watch_end(w, send_made(w, FRAME_ERROR, api_status_json(r->arena, &st)) != 0);
 }
 
 void api_watch_expire(struct api_request *r)
@@ -65,26 +135,15 @@ void api_watch_expire(struct api_request *r)
     send_error(r->state, 410, "Expired", "The state of this server was found wrong, please list again");
 }
 
-static const char *const frame_heads[] = {
-    "{\"type\":\"ADDED\",\"object\":", "{\"type\":\"MODIFIED\",\"object\":", "{\"type\":\"DELETED\",\"object\":"};
-enum frame { FRAME_ADDED, FRAME_MODIFIED, FRAME_DELETED };
-
-/* A frame whose object has to be made for this watcher (Table, partial, another version). */
-static int made_object(struct watch *w, const struct store_item *item, struct chunk *ret)
+/* A row or a Table tells ages and, in the first event, columns: it is made each time. */
+static int send_table(struct watch *w, enum frame frame, const struct store_item *item)
 {
     struct arena scratch;
-    struct buf out = BUF_INIT(API_ARENA_MAX);
     arena_init(&scratch, API_ARENA_MAX);
-    struct json *v = api_output_item(w->r, &scratch, item, !w->columns_sent);
-    int rv = v ? json_write(&out, v) : -ENOMEM;
-    struct blob *b = rv ? NULL : blob_copy(buf_slice(&out));
+    int rv = send_made(w, frame, api_output_item(w->r, &scratch, item, !w->columns_sent));
     arena_done(&scratch);
-    buf_done(&out);
-    if (!b)
-        return -ENOMEM;
-    w->columns_sent = true;
-    *ret = chunk_take(b);
-    return 0;
+    w->columns_sent |= !rv;
+    return rv;
 }
 
 /* An object that cannot be opened ends the watch; 1: it is over, and w may be gone. */
@@ -99,42 +158,48 @@ static int end_locked(struct watch *w, const struct store_item *item, int err)
 /* 0, negative when memory is short, or 1 as above. */
 static int send_frame(struct watch *w, enum frame frame, struct store_item *item)
 {
-    struct chunk chunks[3];
+    struct api_request *r = w->r;
+    struct chunk chunks[FRAME_CHUNKS], object;
     struct api_plain plain;
-    int err = api_open(w->r->api, item, &plain);
+    size_t n = 0;
+    int err = api_open(r->api, item, &plain);
     if (err)
         return end_locked(w, item, err);
-    chunks[0] = chunk_static(slice_str(frame_heads[frame]));
-    if (api_output_raw(w->r)) {
-        chunks[1] = chunk_take(plain.value);
-    } else {
-        err = made_object(w, item, &chunks[1]);
-        blob_unref(plain.value);
+    if (r->shape == SHAPE_TABLE) {
+        err = send_table(w, frame, item);
+    } else if (r->encoding == ENCODE_PROTOBUF) {
+        if (!api_output_envelope(r, item, chunks + 1))
+            n = frame_protobuf(frame, API_ENVELOPE_CHUNKS, chunks);
+    } else if (api_output_raw(r)) {
+        n = frame_json(frame, chunk_take(blob_ref(plain.value)), chunks);
+    } else if (!api_output_list_item(r, item, &object)) {
+        n = frame_json(frame, object, chunks);
     }
-    if (err)
+    blob_unref(plain.value);
+    if (r->shape == SHAPE_TABLE)
         return err;
-    chunks[2] = chunk_static(SLICE("}\n"));
-    w->r->responder->write(w->r, chunks, 3);
+    if (!n)
+        return -ENOMEM;
+    r->responder->write(r, chunks, n);
     return 0;
 }
 
 static void send_bookmark(struct watch *w, bool initial_end)
 {
     struct api_request *r = w->r;
-    struct buf out = BUF_INIT(4096);
-    buf_printf(
-        &out,
-        "{\"type\":\"BOOKMARK\",\"object\":{\"kind\":\"%s\",\"apiVersion\":\"%s\",\"metadata\":{\"resourceVersion\":"
-        "\"%lu\"%s}}}\n",
-        r->shape == SHAPE_TABLE     ? "Table"
-        : r->shape == SHAPE_PARTIAL ? "PartialObjectMetadata"
-                                    : r->res->kind,
-        r->shape == SHAPE_OBJECT ? r->res->api_version : "meta.k8s.io/v1", w->sent_revision,
-        initial_end ? ",\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}" : "");
-    struct blob *b = blob_copy(buf_slice(&out));
-    buf_done(&out);
-    if (b)
-        r->responder->write(r, &(struct chunk){b, b->bytes, b->n}, 1);
+    struct arena a;
+    arena_init(&a, 65536);
+    struct api_kind kind = api_answer_kind(r, false);
+    struct json *v = json_new_object(&a), *meta = json_new_object(&a), *notes = json_new_object(&a);
+    json_set_str(&a, v, "kind", json_new_str(&a, kind.kind));
+    json_set_str(&a, v, "apiVersion", json_new_str(&a, kind.api_version));
+    json_set_str(&a, meta, "resourceVersion", json_new_printf(&a, "%lu", w->sent_revision));
+    json_set_str(&a, notes, "k8s.io/initial-events-end", json_new_str(&a, "true"));
+    if (initial_end)
+        json_set_str(&a, meta, "annotations", notes);
+    json_set_str(&a, v, "metadata", meta);
+    send_made(w, FRAME_BOOKMARK, v);
+    arena_done(&a);
 }
 
 /* An event as this watcher sees it: a change may bring an object into its selection or take it out. */
@@ -255,7 +320,7 @@ static void watch_begin(struct api_request *r, struct watch *w, uint64_t after)
     r->on_gone = on_gone;
     r->api->m_watches->value++;
     list_push(&r->api->streams, &r->link);
-    api_stream_start(r, 200, "application/json");
+    api_stream_start(r, 200, r->encoding == ENCODE_PROTOBUF ? API_PROTOBUF ";stream=watch" : "application/json");
     if (rv == -ESTALE) {
         send_error(w, 410, "Expired", "The resourceVersion for the provided watch is too old.");
         return;

@@ -2,6 +2,7 @@ bin_PROGRAMS += pintle
 pintle_SOURCES = \
   src/main.c \
   src/cli/agent.c \
+  src/cli/archive.c src/cli/archive.h \
   src/cli/balance.c \
   src/cli/cert.c \
   src/cli/commands.h \

@@ -13,6 +13,7 @@ extern const struct command command_kubeconfig;
 extern const struct command command_snapshot_save;
 extern const struct command command_snapshot_verify;
 extern const struct command command_snapshot_restore;
+extern const struct command command_snapshot_list;
 extern const struct command command_recover;
 extern const struct command command_history;
 extern const struct command command_undelete;

@@ -29,6 +29,8 @@ struct server_options {
     const char *token, *join_token_file, *peer_address, *api_address, *encryption_key_file;
     struct option_list members, join, encryption_resources;
     int64_t election_ms, heartbeat_ms, snapshot_every, join_timeout, replace_after;
+    const char *backup_dir;
+    int64_t backup_lag, backup_keep;
     int64_t history_bytes, history_age;
     bool witness;
 };
@@ -75,6 +77,9 @@ static const struct option_row rows[] = {
         "changes kept for watches, pintle history and pintleAsOf, 16 MiB to 16 GiB (256 MiB)"),
     ROW("history-window-age", OPTION_NUMBER, history_age, "SECONDS",
         "changes older than that are dropped too, 60 or more (0: kept while there is room)"),
+    ROW("backup-dir", OPTION_TEXT, backup_dir, "DIR", "ship all changes to DIR/ID, a mounted network disk for example"),
+    ROW("backup-lag", OPTION_NUMBER, backup_lag, "SECONDS", "at most so late (10)"),
+    ROW("backup-keep", OPTION_NUMBER, backup_keep, "N", "whole states kept there, with all that follows (7)"),
     ROW("log-level", OPTION_TEXT, log_level, "LEVEL", "debug, info, warn or error (info)"),
     {0},
 };
@@ -488,6 +493,11 @@ static int open_replica(struct server *s, char why[256])
                                          .metrics = &s->metrics},
                                 .window_bytes = (size_t)s->o.history_bytes,
                                 .window_age_ms = (uint64_t)s->o.history_age * 1000,
+                                .backup = {.dir = s->o.backup_dir,
+                                           .id = (uint64_t)s->o.id,
+                                           .lag_ms = (uint64_t)s->o.backup_lag * 1000,
+                                           .keep = (unsigned)s->o.backup_keep,
+                                           .metrics = &s->metrics},
                                 .failed = on_failed,
                                 .ctx = s};
     int rv = replica_open(s->loop, &o, &s->replica, why);

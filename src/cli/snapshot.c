@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "base/timefmt.h"
+#include "cli/archive.h"
 #include "cli/commands.h"
 #include "cli/fresh.h"
 #include "cli/remote.h"
@@ -187,9 +188,15 @@ const struct command command_snapshot_save = {"snapshot save",
 
 struct verify_options {
     struct remote_options remote;
+    const char *backup_dir;
 };
 
-static const struct option_row verify_rows[] = {REMOTE_ROWS(struct verify_options), {0}};
+static const struct option_row verify_rows[] = {
+    REMOTE_ROWS(struct verify_options),
+    {"backup-dir", OPTION_TEXT, offsetof(struct verify_options, backup_dir), "DIR",
+     "instead of FILE: all that servers shipped there, replayed from end to end"},
+    {0},
+};
 
 enum { TABLES_SHOWN_MAX = 4096 };
 
@@ -325,11 +332,11 @@ static int run_verify(int argc, char **argv, const struct command *c)
     int n, rv = options_parse(c, argc, argv, &o, NULL, &rest, &n);
     if (rv)
         return rv == 1 ? 0 : rv;
-    const char *path = file_argument(c, rest, n);
+    const char *path = o.backup_dir && !n ? o.backup_dir : file_argument(c, rest, n);
     if (!path)
         return 2;
     struct loop *l = loop_uv_new("cli");
-    rv = verify(l, &o, c, path);
+    rv = o.backup_dir && !n ? archive_verify(l, path, c->name) : verify(l, &o, c, path);
     loop_free(l);
     return rv;
 }
@@ -346,9 +353,19 @@ const struct command command_snapshot_verify = {
 
 struct restore_options {
     struct fresh_options fresh;
+    struct archive_options archive;
 };
 
-static const struct option_row restore_rows[] = {FRESH_ROWS(struct restore_options), {0}};
+static const struct option_row restore_rows[] = {
+    FRESH_ROWS(struct restore_options),
+    {"backup-dir", OPTION_TEXT, offsetof(struct restore_options, archive.dir), "DIR",
+     "instead of FILE: from what servers shipped there"},
+    {"to-revision", OPTION_NUMBER, offsetof(struct restore_options, archive.to_revision), "R",
+     "with --backup-dir: the state at this revision, not the newest"},
+    {"to-time", OPTION_TEXT, offsetof(struct restore_options, archive.to_time), "TIME",
+     "with --backup-dir: the state at this time, such as 2026-11-21T08:00:00Z"},
+    {0},
+};
 
 static int load_file(struct fs *fs, const char *path, struct fresh_state *state, char why[256])
 {
@@ -376,7 +393,9 @@ static int restore(struct loop *l, const struct restore_options *o, const struct
     size_t n = 0;
     uint64_t cluster = 0;
     int rv = fresh_members(&o->fresh, c->name, NULL, members, &n);
-    if (!rv && load_file(loop_fs(l), path, &state, why)) {
+    if (!rv && !path) {
+        rv = archive_load(l, &o->archive, c->name, &state);
+    } else if (!rv && load_file(loop_fs(l), path, &state, why)) {
         fprintf(stderr, "pintle %s: %s\n", c->name, why);
         rv = 1;
     }
@@ -384,7 +403,7 @@ static int restore(struct loop *l, const struct restore_options *o, const struct
         rv = fresh_make(l, &o->fresh, c->name, members, n, &state, &cluster);
     if (!rv)
         printf("%s: member %ld of new cluster %" PRIx64 ", revision %" PRIu64 "\n"
-               "Restore the other members from the same file, then start all with the same --member list.\n",
+               "Restore the other members in the same way, then start all with the same --member list.\n",
                o->fresh.data_dir, o->fresh.id, cluster, store_revision(state.store));
     store_free(state.store);
     return rv;
@@ -397,8 +416,9 @@ static int run_restore(int argc, char **argv, const struct command *c)
     int n, rv = options_parse(c, argc, argv, &o, NULL, &rest, &n);
     if (rv)
         return rv == 1 ? 0 : rv;
-    const char *path = file_argument(c, rest, n);
-    if (!path)
+    bool shipped = o.archive.dir && !n;
+    const char *path = shipped ? NULL : file_argument(c, rest, n);
+    if (!shipped && !path)
         return 2;
     struct loop *l = loop_uv_new("cli");
     rv = restore(l, &o, c, path);

@@ -108,7 +108,7 @@ struct http_client_options {
     const char *host;        /* Host / :authority; NULL = addr */
     struct tls_context *tls; /* NULL = plain */
     const char *tls_name;    /* name or IP expected in the server's certificate; NULL = from addr */
-    const char *tls_subject; /* instead of a name: the common name expected in it; NULL = none */
+    const char *tls_subject; /* common name expected instead: who it is counts, not where; NULL = tls_name */
     bool h2;                 /* plain connections: speak HTTP/2 with prior knowledge (gRPC); TLS: by ALPN */
     unsigned connect_ms;     /* 0 = 5,000 */
 };

@@ -157,8 +157,8 @@ static void established(struct client_conn *c, struct conn *conn)
 
 static bool is_expected(const struct http_client *cl, const struct conn *conn)
 {
-    const struct tls_identity *who = cl->tls_subject ? tls_peer(conn) : NULL;
-    return !cl->tls_subject || (who && !strcmp(who->common_name, cl->tls_subject));
+    const struct tls_identity *who = tls_peer(conn);
+    return !cl->tls_subject || (who && strcmp(who->common_name, cl->tls_subject) == 0);
 }
 
 static void on_handshake(void *ctx, int err, struct conn *conn)
@@ -184,10 +184,9 @@ static void on_connected(void *ctx, int err, struct stream *s)
         connect_failed(c, err);
     else if (!cl->options.tls)
         established(c, conn_plain(s));
-    else if (c->alone)
-        c->handshake = tls_connect_http1(cl->loop, cl->options.tls, s, cl->tls_name, on_handshake, c);
     else
-        c->handshake = tls_connect(cl->loop, cl->options.tls, s, cl->tls_name, on_handshake, c);
+        c->handshake = (c->alone ? tls_connect_http1 : tls_connect)(
+            cl->loop, cl->options.tls, s, cl->tls_subject ? NULL : cl->tls_name, on_handshake, c);
 }
 
 static void on_connect_late(struct loop_timer *t)
@@ -332,9 +331,8 @@ struct http_client *http_client_new(struct loop *l, const struct http_client_opt
     cl->options.connect_ms = o->connect_ms ? o->connect_ms : CONNECT_MS;
     cl->addr = dup_str(o->addr);
     cl->host = dup_str(o->host ? o->host : is_unix ? "localhost" : o->addr);
+    cl->tls_name = o->tls_name ? dup_str(o->tls_name) : host_of(o->addr);
     cl->tls_subject = o->tls_subject ? dup_str(o->tls_subject) : NULL;
-    if (!o->tls_subject)
-        cl->tls_name = o->tls_name ? dup_str(o->tls_name) : host_of(o->addr);
     cl->is_known = !o->tls;
     cl->is_h2 = !o->tls && o->h2;
     list_init(&cl->waiting);

@@ -542,3 +542,48 @@ full_disk_steps() {
     done
     same "$code" 201
 }
+
+# A pod that puts a link in the place of its subPath gets nothing outside its volume, at any restart.
+t_subpaths_stay_in_their_volume() {
+    k apply -f - <<'YAML'
+apiVersion: v1
+kind: Pod
+metadata: {name: subpath}
+spec:
+  terminationGracePeriodSeconds: 1
+  volumes:
+  - {name: data, emptyDir: {}}
+  - {name: conf, configMap: {name: subpath}}
+  containers:
+  - name: writer
+    image: pintle.local/web:1
+    command: ["sh", "-c", "exec sleep 1000"]
+    volumeMounts: [{name: data, mountPath: /all}]
+  - name: reader
+    image: pintle.local/web:1
+    env: [{name: NAME, value: part}]
+    command: ["sh", "-c", "trap 'exit 1' TERM; cat /conf; echo; while :; do sleep 0.2; done"]
+    volumeMounts:
+    - {name: data, mountPath: /part, subPathExpr: $(NAME)}
+    - {name: conf, mountPath: /conf, subPath: key}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: subpath}
+data: {key: from-the-map}
+YAML
+    k wait pod/subpath --for=condition=Ready --timeout=60s
+    said() { [ "$(k logs subpath -c reader)" = from-the-map ]; }
+    eventually 10 said
+    k exec subpath -c reader -- touch /part/here
+    has "$(k exec subpath -c writer -- ls /all/part)" here
+    k exec subpath -c writer -- sh -c 'rm -r /all/part && ln -s / /all/part'
+    k exec subpath -c reader -- sh -c 'kill 1' || true
+    refused() { k get pod subpath -o json | grep -q 'leads out of the volume'; }
+    eventually 40 refused
+    k delete pod subpath --grace-period=1
+    eventually 20 gone pod subpath
+    released() { ! grep -q "$CLUSTER_DIR/.*/subpaths" /proc/mounts; }
+    eventually 10 released
+    k delete configmap subpath
+}

@@ -122,6 +122,11 @@ static bool open_replica(struct replica_host *h)
                                          .snapshot_every = h->w->snapshot_every,
                                          .segment_bytes = 1 << 20,
                                          .metrics = &h->metrics},
+                                .backup = {.dir = h->w->backup ? "/backup" : NULL,
+                                           .id = h->i + 1,
+                                           .lag_ms = 400,
+                                           .keep = 3,
+                                           .base_every_ms = 3000},
                                 .failed = on_failed,
                                 .ctx = h};
     int rv = replica_open(h->loop, &o, &h->replica, why);
@@ -203,9 +208,9 @@ static struct loop *new_host(struct world *w, const char *name)
     return l;
 }
 
-static void init(struct world *w, uint64_t seed, bool bare)
+static void init(struct world *w, uint64_t seed, bool bare, bool backup)
 {
-    *w = (struct world){.sim = sim_new(seed), .seed = seed, .snapshot_every = 300, .bare = bare};
+    *w = (struct world){.sim = sim_new(seed), .seed = seed, .snapshot_every = 300, .bare = bare, .backup = backup};
     for (size_t i = 0; i < REPLICAS; i++) {
         char name[32];
         snprintf(name, sizeof name, "r%zu", i + 1);
@@ -226,12 +231,17 @@ static void init(struct world *w, uint64_t seed, bool bare)
 
 void world_init(struct world *w, uint64_t seed)
 {
-    init(w, seed, false);
+    init(w, seed, false, false);
 }
 
 void world_init_bare(struct world *w, uint64_t seed)
 {
-    init(w, seed, true);
+    init(w, seed, true, false);
+}
+
+void world_init_shipping(struct world *w, uint64_t seed)
+{
+    init(w, seed, true, true);
 }
 
 void world_done(struct world *w)

@@ -59,6 +59,7 @@ struct world {
     size_t n_hashes;
     size_t elections, kills, cuts;
     bool bare;            /* no nodes, controllers and scheduler */
+    bool backup;          /* replicas ship to /backup on their own disks */
     bool expect_failures; /* of disks: a replica that gives up is killed, as its process would end */
     bool tolerate;        /* a broken build: violated checks are counted, what follows may find more */
     size_t gave_up, violations;
@@ -75,6 +76,8 @@ extern const char *const world_servers[REPLICAS];
 void world_init(struct world *w, uint64_t seed);
 /* The replicas and their API alone: for what is about the data, many times as fast. */
 void world_init_bare(struct world *w, uint64_t seed);
+/* Likewise, and each replica ships to /backup on its own disk, once somebody makes that directory. */
+void world_init_shipping(struct world *w, uint64_t seed);
 void world_done(struct world *w);
 /* Starts or kills replica i; neither is harmful when it is so already. */
 void world_start(struct world *w, size_t i);

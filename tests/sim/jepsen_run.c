@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "direct.h"
 #include "hands_sim.h"
 
 enum { SETTLE_MS = 60000, STEP_MS = 50 };
@@ -18,20 +19,12 @@ static void on_healed(void *arg)
     *(bool *)arg = true;
 }
 
-/* Until nothing is under way; fails after SETTLE_MS. */
-static void run_until_idle(struct world *w, struct drive *d, const char *what)
-{
-    for (int ms = 0; ms < SETTLE_MS && !drive_idle(d); ms += STEP_MS)
-        world_run(w, STEP_MS);
-    CHECK(w, drive_idle(d), "%s: not done in %d s", what, SETTLE_MS / 1000);
-}
-
 static void count(struct world *w, struct drive *d, const struct nemesis *n, struct coverage *c)
 {
     const struct history *h = drive_history(d);
     c->seeds++;
-    c->operations += drive_ops(d);
     for (size_t i = 0; i < h->n; i++) {
+        c->operations += h->events[i].type == HIST_INVOKE;
         c->unknown += h->events[i].type == HIST_INFO && h->events[i].process >= 0;
         c->failed += h->events[i].type == HIST_FAIL;
     }
@@ -66,6 +59,11 @@ static void judge(struct drive *d, struct jepsen_run *r)
         fprintf(stderr, "%s seed %lu: %s: %s\n", r->load->name, r->seed, v->anomalies[i].name, v->anomalies[i].text);
 }
 
+static bool is_direct(const struct jepsen_run *r)
+{
+    return r->load == &workload_txn || r->load == &workload_ttl;
+}
+
 static struct world *new_world(const struct jepsen_run *r)
 {
     struct world *w = mem_new(struct world);
@@ -86,7 +84,7 @@ static struct drive *new_drive(struct world *w, const struct jepsen_run *r)
     return drive_new(w->load, &(struct drive_options){.workload = r->load,
                                                       .nodes = world_servers,
                                                       .n_nodes = REPLICAS,
-                                                      .workers = 6 + (unsigned)sim_random(w->sim, 8),
+                                                      .workers = is_direct(r) ? 0 : 6 + (unsigned)sim_random(w->sim, 8),
                                                       .think_ms = 10 + (unsigned)sim_random(w->sim, 60),
                                                       .call_ms = 1500,
                                                       .seed = r->seed});
@@ -114,32 +112,69 @@ static void heal(struct world *w, struct nemesis *n)
     world_heal(w);
 }
 
-void jepsen_run(struct jepsen_run *r, struct coverage *c)
+/* The clients: of the API, or straight on the replicas. */
+struct clients {
+    struct drive *d;
+    struct direct *x; /* or NULL */
+};
+
+static bool idle(const struct clients *c)
+{
+    return drive_idle(c->d) && (!c->x || direct_idle(c->x));
+}
+
+/* Until nothing is under way; fails after SETTLE_MS. */
+static void run_until_idle(struct world *w, struct clients *c, const char *what)
+{
+    for (int ms = 0; ms < SETTLE_MS && !idle(c); ms += STEP_MS)
+        world_run(w, STEP_MS);
+    CHECK(w, idle(c), "%s: not done in %d s", what, SETTLE_MS / 1000);
+}
+
+static void quiet(struct world *w, struct clients *c)
+{
+    drive_quiet(c->d);
+    if (c->x)
+        direct_quiet(c->x);
+    run_until_idle(w, c, "calls");
+    world_run(w, c->x ? 6000 : 3000);
+    CHECK(w, world_leader(w) >= 0, "nobody leads after everything was healed");
+}
+
+static void finish(struct world *w, struct clients *c)
+{
+    drive_finish(c->d);
+    if (c->x)
+        direct_finish(c->x);
+    run_until_idle(w, c, "last looks");
+}
+
+void jepsen_run(struct jepsen_run *r, struct coverage *cov)
 {
     struct world *w = new_world(r);
     world_run(w, 1500);
-    struct drive *d = new_drive(w, r);
+    struct clients c = {.d = new_drive(w, r)};
     struct sim_hands *h = sim_hands_new(w);
-    struct nemesis *n = new_nemesis(w, d, h, r);
-    drive_start(d);
+    struct nemesis *n = new_nemesis(w, c.d, h, r);
+    drive_start(c.d);
+    if (is_direct(r))
+        c.x = direct_new(w, c.d);
     nemesis_start(n);
     world_run(w, r->ms);
     heal(w, n);
-    drive_quiet(d);
-    run_until_idle(w, d, "calls");
-    world_run(w, 3000);
-    CHECK(w, world_leader(w) >= 0, "nobody leads 3 s after everything was healed");
-    drive_finish(d);
-    run_until_idle(w, d, "last looks");
-    count(w, d, n, c);
-    c->changes += sim_hands_changes(h);
-    judge(d, r);
+    quiet(w, &c);
+    finish(w, &c);
+    count(w, c.d, n, cov);
+    cov->changes += sim_hands_changes(h);
+    judge(c.d, r);
     r->violations = w->violations;
     memcpy(r->violation, w->violation, sizeof r->violation);
     nemesis_free(n);
-    drive_free(d);
     for (size_t i = 0; i < REPLICAS; i++)
-        world_kill(w, i, false); /* a step under way ends now */
+        world_kill(w, i, false); /* what is under way ends now */
+    if (c.x)
+        direct_free(c.x);
+    drive_free(c.d);
     sim_hands_free(h);
     world_done(w);
     mem_free(w);

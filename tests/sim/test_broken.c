@@ -1,6 +1,7 @@
 /* A build that is broken on purpose must be caught, and by name: else the checkers, the workloads or the faults are
  * not worth their time. See broken.h. */
 #include "broken.h"
+#include "direct.h"
 #include "hands_sim.h"
 #include "jepsen_run.h"
 
@@ -24,7 +25,8 @@ static bool caught(const struct jepsen_run *r)
 
 static void run(struct jepsen_run *r, struct coverage *c)
 {
-    r->load = workload_find(broken_build.workload ? broken_build.workload : "register");
+    const char *name = broken_build.workload ? broken_build.workload : "register";
+    r->load = !strcmp(name, "txn") ? &workload_txn : workload_find(name);
     r->ordered_disks = broken_build.ordered_disks;
     if (!broken_build.workload) {
         jepsen_promotion(r, c);

@@ -1,14 +1,14 @@
 /* The workloads and checkers of jepsen/ in the simulated world: faults by seed, a history, a verdict. A failing seed
  * names itself and leaves its history in jepsen-WORKLOAD-SEED.edn. */
+#include "direct.h"
 #include "hands_sim.h"
 #include "jepsen_run.h"
 
 #include <stdlib.h>
 
 /* PINTLE_SIM_FIRST, PINTLE_SIM_SEEDS, PINTLE_SIM_MS (virtual), PINTLE_SIM_FAULTS (as jepsen/run --faults). */
-static void run_workload(const char *name)
+static void run_load(const struct workload *load, unsigned kinds)
 {
-    const struct workload *load = workload_find(name);
     const char *faults = getenv("PINTLE_SIM_FAULTS");
     uint64_t first = jepsen_env("PINTLE_SIM_FIRST", 1), seeds = jepsen_env("PINTLE_SIM_SEEDS", 4), bad = 0;
     struct coverage c = {0};
@@ -16,13 +16,18 @@ static void run_workload(const char *name)
         struct jepsen_run r = {.load = load,
                                .seed = seed,
                                .ms = jepsen_env("PINTLE_SIM_MS", 8000),
-                               .kinds = faults_parse(faults ? faults : "all", hands_sim_able)};
+                               .kinds = faults_parse(faults ? faults : "all", kinds)};
         jepsen_run(&r, &c);
         bad += !verdict_valid(&r.verdict);
     }
-    jepsen_print_coverage(name, &c);
+    jepsen_print_coverage(load->name, &c);
     assert_int_equal(bad, 0);
     assert_true(c.operations > seeds * 20);
+}
+
+static void run_workload(const char *name)
+{
+    run_load(workload_find(name), hands_sim_able);
 }
 
 static void test_register(void **state)
@@ -73,6 +78,18 @@ static void test_deploy(void **state)
     run_workload("deploy");
 }
 
+static void test_txn(void **state)
+{
+    (void)state;
+    run_load(&workload_txn, hands_sim_able);
+}
+
+static void test_ttl(void **state)
+{
+    (void)state;
+    run_load(&workload_ttl, hands_sim_able & ~(1u << FAULT_CLOCK)); /* see docs/reliability.md */
+}
+
 static void test_promotion(void **state)
 {
     (void)state;
@@ -90,9 +107,10 @@ int main(void)
 {
     cmocka_set_test_filter(getenv("PINTLE_TEST"));
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_register), cmocka_unit_test(test_set),    cmocka_unit_test(test_counter),
-        cmocka_unit_test(test_append),   cmocka_unit_test(test_watch),  cmocka_unit_test(test_pages),
-        cmocka_unit_test(test_lease),    cmocka_unit_test(test_deploy), cmocka_unit_test(test_promotion),
+        cmocka_unit_test(test_register), cmocka_unit_test(test_set),       cmocka_unit_test(test_counter),
+        cmocka_unit_test(test_append),   cmocka_unit_test(test_watch),     cmocka_unit_test(test_pages),
+        cmocka_unit_test(test_lease),    cmocka_unit_test(test_deploy),    cmocka_unit_test(test_txn),
+        cmocka_unit_test(test_ttl),      cmocka_unit_test(test_promotion),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/volumes/subpath.h"
 #include "agent/volumes/volumes_impl.h"
 #include "loop/loop.h"
 
@@ -101,6 +102,65 @@ static void subpaths_follow_no_link(void **state)
     close(open(below("x/file"), O_CREAT | O_WRONLY, 0600));
     assert_int_equal(subpath_make(dir, "x/file", -1), 0);
     assert_int_equal(subpath_make(dir, "x/file/more", -1), -ENOTDIR);
+}
+
+static void stop_loop(struct loop_work *w)
+{
+    loop_stop(w->loop);
+}
+
+static int binds_err(const char *path, const char *target, bool mounts)
+{
+    char base[256], at[300], binds[256];
+    snprintf(binds, sizeof binds, "%s", below("binds"));
+    snprintf(base, sizeof base, "%s", below("vol"));
+    snprintf(at, sizeof at, "%s/%s", binds, target);
+    struct binds_job job = {.dir = binds, .n = 1, .mounts = mounts, .work.done = stop_loop};
+    job.binds[0] = (struct bind){.base = base, .path = path, .group = -1, .target = at};
+    struct loop *l = loop_uv_new("binds");
+    binds_run(l, &job);
+    loop_run(l);
+    loop_free(l);
+    return job.err;
+}
+
+static void make_link(const char *to, const char *at)
+{
+    assert_int_equal(symlink(to, below(at)), 0);
+}
+
+static void binds_stay_below_the_volume(void **state)
+{
+    char message[VOLUME_MESSAGE_MAX], secret[256];
+    bool root = geteuid() == 0;
+    (void)state;
+    assert_int_equal(tree_make(below("vol/in/deep"), 0755), 0);
+    snprintf(secret, sizeof secret, "%s", below("secret"));
+    assert_int_equal(tree_make(secret, 0755), 0);
+    make_link(secret, "vol/abs");
+    make_link("../secret", "vol/up");
+    make_link("in/deep", "vol/..data");
+    assert_int_equal(binds_err("abs", "c.0", root), -EXDEV);
+    assert_int_equal(binds_err("up", "c.0", root), -EXDEV);
+    assert_int_equal(binds_err("../secret", "c.0", root), -EXDEV);
+    assert_int_equal(binds_err("..data", "c.0", root), 0); /* what ConfigMaps are made of */
+    assert_int_equal(binds_err("new/made", "c.1", root), 0);
+    assert_int_equal(mode_of("vol/new/made"), 0755);
+    close(open(below("vol/in/file"), O_CREAT | O_WRONLY, 0600));
+    assert_int_equal(binds_err("in/file", "c.0", root), 0); /* in the place of a directory */
+    if (root) {
+        close(open(below("binds/c.1/x"), O_CREAT | O_WRONLY, 0600));
+        assert_int_equal(mode_of("vol/new/made/x"), 0600);
+    }
+    /* Releasing deletes nothing of the volume. */
+    char binds[256];
+    snprintf(binds, sizeof binds, "%s", below("binds"));
+    assert_int_equal(subpaths_release(binds, message, sizeof message), 0);
+    assert_int_equal(access(binds, F_OK), -1);
+    assert_int_equal(access(below("vol/in/file"), F_OK), 0);
+    if (root)
+        assert_int_equal(mode_of("vol/new/made/x"), 0600);
+    assert_int_equal(subpaths_release(binds, message, sizeof message), 0);
 }
 
 static void deletion_follows_no_link(void **state)
@@ -285,7 +345,6 @@ static void prepares_and_removes_a_pod(void **state)
     assert_string_equal(b.o.message, "");
     assert_int_equal(b.o.err, 0);
     assert_int_equal(mode_of("pods/u1/volumes/empty"), 0777);
-    assert_int_equal(mode_of("pods/u1/volumes/empty/s/t"), 0755);
     assert_content("pods/u1/volumes/cm/k", "v1");
     assert_int_equal(mode_of("pods/u1/volumes/cm/k"), 0400);
     assert_content("pods/u1/volumes/sec/deep/pw", "hi");
@@ -348,10 +407,15 @@ static void removal_during_a_fetch(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {dir_test(writer_switches_generations),   dir_test(writer_says_what_failed),
-                                       dir_test(subpaths_follow_no_link),       dir_test(deletion_follows_no_link),
-                                       dir_test(plan_refuses_paths_that_leave), dir_test(downward_fields),
-                                       dir_test(prepares_and_removes_a_pod),    dir_test(says_what_is_missing),
+    const struct CMUnitTest tests[] = {dir_test(writer_switches_generations),
+                                       dir_test(writer_says_what_failed),
+                                       dir_test(subpaths_follow_no_link),
+                                       dir_test(binds_stay_below_the_volume),
+                                       dir_test(deletion_follows_no_link),
+                                       dir_test(plan_refuses_paths_that_leave),
+                                       dir_test(downward_fields),
+                                       dir_test(prepares_and_removes_a_pod),
+                                       dir_test(says_what_is_missing),
                                        dir_test(removal_during_a_fetch)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

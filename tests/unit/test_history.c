@@ -105,6 +105,23 @@ static void model_change(struct model *m, const struct store *s, size_t table, s
     snprintf(m->actors[m->revision], sizeof m->actors[0], "%s", actor);
 }
 
+/* The same, in pieces. */
+static void check_in_pieces(struct store *s, struct store_table *t, uint64_t revision, const struct tree_node *root)
+{
+    struct store_frozen *f;
+    assert_int_equal(store_past_begin(s, t, revision, &f), 0);
+    while (!store_past_some(f, 7))
+        continue;
+    struct tree_iter a, b;
+    tree_iter_init(&a, root, SLICE_NONE);
+    tree_iter_init(&b, store_past_root(f), SLICE_NONE);
+    for (const struct store_item *i = NULL; (i = tree_iter_next(&a));)
+        assert_ptr_equal(i, tree_iter_next(&b));
+    assert_null(tree_iter_next(&b));
+    while (!store_frozen_free_some(f, 2))
+        continue;
+}
+
 static void check_table(struct store *s, const struct model *m, size_t table, uint64_t revision)
 {
     struct store_table *t = store_table(s, slice_str(tables[table]));
@@ -127,6 +144,7 @@ static void check_table(struct store *s, const struct model *m, size_t table, ui
         count += expected != 0;
     }
     assert_int_equal(tree_count(root), count);
+    check_in_pieces(s, t, revision, root);
     tree_unref(root);
 }
 

@@ -605,17 +605,23 @@ static void test_connect_timeout(void **state)
 
 /* ---- TLS identities ---- */
 
-static void get_with(struct net_env *e, const struct tls_options *o, const char *name, struct net_call *c)
+static void get_as(struct net_env *e, const struct tls_options *o, const char *name, const char *subject,
+                   struct net_call *c)
 {
     struct tls_context *t;
     char why[256];
     assert_int_equal(tls_context_new(o, &t, why), 0);
-    const struct http_client_options co = {.addr = e->addr, .tls = t, .tls_name = name};
+    const struct http_client_options co = {.addr = e->addr, .tls = t, .tls_name = name, .tls_subject = subject};
     struct http_client *client = http_client_new(e->l, &co);
     net_get(c, client, "/who");
     net_run(e, net_is_done, c);
     http_client_free(client);
     tls_context_free(t);
+}
+
+static void get_with(struct net_env *e, const struct tls_options *o, const char *name, struct net_call *c)
+{
+    get_as(e, o, name, NULL, c);
 }
 
 static void test_tls_identities(void **state)
@@ -639,6 +645,13 @@ static void test_tls_identities(void **state)
     assert_int_equal(c.err, -EKEYREJECTED);
     assert_false(c.sent);
     net_call_done(&c);
+    get_as(&e, &o, "elsewhere", "server", &c); /* who it is counts, not where */
+    assert_slice(buf_slice(&c.body), "tester/2/2");
+    net_call_done(&c);
+    get_as(&e, &o, "localhost", "system:node:n", &c);
+    assert_int_equal(c.err, -EKEYREJECTED);
+    assert_false(c.sent);
+    net_call_done(&c);
     o.cert_file = net_file(&e, "other.crt"); /* of a CA that the server does not know */
     o.key_file = net_file(&e, "other.key");
     get_with(&e, &o, NULL, &c);
@@ -649,7 +662,7 @@ static void test_tls_identities(void **state)
     get_with(&e, &o, NULL, &c);
     assert_int_equal(c.err, -EKEYREJECTED);
     net_call_done(&c);
-    assert_int_equal(e.requests, 2);
+    assert_int_equal(e.requests, 3);
     net_teardown(&e);
 }
 

@@ -51,6 +51,7 @@ t_snapshot_under_load_becomes_a_new_cluster() {
     has "$(cat "$dir/out")" "whole and undamaged"
     has "$(cat "$dir/out")" "configmaps"
     revision=$(jq .revision "$dir/last.json")
+    same "$(admin snapshot verify "$dir/last" --server "$(address 3):6443" --output json | jq -r .server)" same
     same "$("$PINTLE" snapshot verify "$dir/last" --output json | jq .revision)" "$revision"
     objects=$(ask 1 GET "/api/v1/configmaps?resourceVersion=$revision&resourceVersionMatch=Exact" | jq -c '[.items[].metadata|del(.resourceVersion)]')
 
@@ -207,3 +208,89 @@ t_reads_go_on_without_a_quorum_and_say_so() {
     eventually 10 grep -q '"v":"2"' "$dir/watch"
     kill $watching
 }
+
+shipped() { [ "$(metric "$1" pintle_backup_revision)" = "$(metric "$1" pintle_store_revision)" ]; }
+t_continuous_backup_restores_any_moment() {
+    mkdir "$dir/backup"
+    local members="1 2 3" i revision between
+    pki 1 2 3
+    for i in 1 2 3; do server "$i" --backup-dir "$dir/backup" --backup-lag 1; done
+    eventually 30 ready 1 2 3
+    eventually 30 ask 1 GET /api/v1/namespaces/default
+    for i in $(seq 10); do put 1 a "$i"; done
+    revision=$(ask 1 GET /api/v1/namespaces/default/configmaps/a | jq -r .metadata.resourceVersion)
+    sleep 1.2
+    between=$(date -u +%Y-%m-%dT%H:%M:%SZ)
+    sleep 1.2
+    for i in $(seq 11 20); do put 1 a "$i"; done
+    eventually 10 shipped 1
+    # A replica that starts again goes on where it stopped: no new base, no gap.
+    end 2
+    put 1 a 21
+    server 2 --backup-dir "$dir/backup" --backup-lag 1
+    eventually 20 ready 2
+    put 1 a 22
+    eventually 10 shipped 1; eventually 10 shipped 2; eventually 10 shipped 3
+    same "$(ls "$dir/backup/2" | grep -c ^base)" 1
+    [ "$(ls "$dir/backup/2" | grep -c ^segment)" -ge 2 ]
+    "$PINTLE" snapshot list --backup-dir "$dir/backup" >"$dir/out"
+    cat "$dir/out"
+    same "$(wc -l <"$dir/out")" 4
+    "$PINTLE" snapshot verify --backup-dir "$dir/backup" >"$dir/out"
+    same "$(grep -c 'replayed, every hash fits' "$dir/out")" 3
+    for i in 1 2 3; do end "$i" KILL; done
+
+    mkdir "$dir/4" "$dir/5" "$dir/6"
+    # To a revision, to a time between two writes, and to the newest.
+    "$PINTLE" snapshot restore --backup-dir "$dir/backup" --to-revision "$revision" --data-dir "$dir/4/data" --id 4 --member "4=$(address 4):7443"
+    "$PINTLE" snapshot restore --backup-dir "$dir/backup/2" --to-time "$between" --data-dir "$dir/5/data" --id 5 --member "5=$(address 5):7443"
+    "$PINTLE" snapshot restore --backup-dir "$dir/backup" --data-dir "$dir/6/data" --id 6 --member "6=$(address 6):7443"
+    for i in 4 5 6; do members=$i server "$i"; done
+    eventually 20 ready 4 5 6
+    same "$(get 4 a)" 10
+    same "$(get 5 a)" 10
+    same "$(get 6 a)" 22
+    fails "$PINTLE" snapshot restore --backup-dir "$dir/backup" --to-revision 999999 --data-dir "$dir/7" --id 7 --member 7=127.0.0.1:1 2>"$dir/err"
+    has "$(cat "$dir/err")" "the backup ends at revision"
+    fails "$PINTLE" snapshot restore --backup-dir "$dir/backup" --to-time 2020-01-01T00:00:00Z --data-dir "$dir/7" --id 7 --member 7=127.0.0.1:1 2>"$dir/err"
+    has "$(cat "$dir/err")" "no whole state from before that"
+    # Damage is named; another replica's copy does.
+    i=$(ls "$dir"/backup/1/segment-* | head -n 1)
+    flip "$i" 200 3
+    fails "$PINTLE" snapshot verify --backup-dir "$dir/backup" >"$dir/out" 2>&1
+    has "$(cat "$dir/out")" "$(basename "$i") is damaged before byte"
+    "$PINTLE" snapshot restore --backup-dir "$dir/backup" --to-revision "$revision" --data-dir "$dir/7" --id 7 --member 7=127.0.0.1:1 2>"$dir/err"
+    has "$(cat "$dir/err")" "is damaged"
+}
+
+t_a_full_backup_directory_hurts_nobody() {
+    mkdir "$dir/backup"
+    mount -t tmpfs -o size=200k none "$dir/backup"
+    trap 'servers_end; umount -l "$dir/backup" 2>/dev/null || true' EXIT
+    local members=1 i big
+    big=$(head -c 20000 /dev/urandom | base64 -w0)
+    server 1 --backup-dir "$dir/backup" --backup-lag 1
+    eventually 30 ready 1
+    eventually 30 ask 1 GET /api/v1/namespaces/default
+    eventually 10 shipped 1
+    for i in $(seq 60); do put 1 "big-$i" "$big"; done
+    eventually 20 failing 1 || { df "$dir/backup"; ls -l "$dir/backup/1"; tail "$dir/1/log"; ask 1 GET /metrics | grep backup; false; }
+    for i in $(seq 5); do put 1 "more-$i" "$i"; done
+    same "$(get 1 more-5)" 5
+    grep -q "mend the directory" "$dir/1/log"
+    mount -o remount,size=64m "$dir/backup"
+    eventually 30 shipped 1
+    same "$(metric 1 pintle_backup_failing)" 0
+    "$PINTLE" snapshot verify --backup-dir "$dir/backup"
+    # Gone altogether, as when a network disk is taken away: the mount point is not written to.
+    umount -l "$dir/backup"
+    end 1
+    server 1 --backup-dir "$dir/backup/none" --backup-lag 1
+    eventually 20 ready 1
+    eventually 20 failing 1
+    put 1 still works
+    mkdir "$dir/backup/none"
+    eventually 30 shipped 1
+    "$PINTLE" snapshot verify --backup-dir "$dir/backup/none"
+}
+failing() { [ "$(metric "$1" pintle_backup_failing)" = 1 ]; }
