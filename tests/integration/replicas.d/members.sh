@@ -45,7 +45,7 @@ grown() {
     shift
     for i in "$@"; do # one after the other: their ids are their numbers
         ask=$first joins "$i" "$t"
-        eventually 30 ready "$i"
+        eventually 30 ready "$i" || { for i in "$first" "$i"; do tail -n 5 "$dir/$i/log"; done; false; }
     done
     eventually 30 has_voters "$first" $(($# / 2 * 2 + 1))
 }
