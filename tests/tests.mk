@@ -45,6 +45,7 @@ UNIT_TESTS += tests/unit/test_agent_node
 UNIT_TESTS += tests/unit/test_agent_logs
 UNIT_TESTS += tests/unit/test_agent_probes
 UNIT_TESTS += tests/unit/test_agent_volumes
+UNIT_TESTS += tests/unit/test_client_servers
 
 UNIT_TESTS += tests/unit/test_proxy_rules
 UNIT_TESTS += tests/unit/test_encodings
@@ -62,6 +63,7 @@ tests_unit_test_net_SOURCES = tests/unit/test_net.c tests/unit/net_common.c test
 tests_unit_test_net_raw_SOURCES = tests/unit/test_net_raw.c tests/unit/net_common.c tests/unit/net_common.h
 tests_unit_test_auth_SOURCES = tests/unit/test_auth.c tests/unit/net_common.c tests/unit/net_common.h
 tests_unit_test_agent_logs_SOURCES = tests/unit/test_agent_logs.c tests/unit/net_common.c tests/unit/net_common.h
+tests_unit_test_client_servers_SOURCES = tests/unit/test_client_servers.c tests/unit/net_common.c tests/unit/net_common.h
 
 noinst_PROGRAMS += tests/bench/bench_raft
 tests_bench_bench_raft_SOURCES = tests/bench/bench_raft.c
@@ -81,7 +83,7 @@ tests_sim_test_cluster_SOURCES = tests/sim/test_cluster.c tests/sim/cluster.c te
 	tests/sim/fake_node.c tests/sim/fake_node.h tests/sim/load.c tests/sim/load.h
 
 # libFuzzer programs, run by scripts/fuzz: one a parser that strangers reach.
-EXTRA_DIST += tests/fuzz/corpus
+EXTRA_DIST += tests/fuzz/corpus tests/fault
 if FUZZ
 noinst_PROGRAMS += tests/fuzz/fuzz_store tests/fuzz/fuzz_log tests/fuzz/fuzz_messages tests/fuzz/fuzz_snapshot tests/fuzz/fuzz_protobuf tests/fuzz/fuzz_object \
 	tests/fuzz/fuzz_yaml tests/fuzz/fuzz_patch tests/fuzz/fuzz_selector tests/fuzz/fuzz_quantity \

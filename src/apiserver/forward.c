@@ -278,6 +278,10 @@ void api_forward(struct api_request *r)
     }
     struct forwarding *fw = arena_state(r->arena, struct forwarding);
     *fw = (struct forwarding){.r = r, .timer.cb = on_timer, .body = BUF_INIT(API_ARENA_MAX)};
+    bool came_back = r->forward_until != 0;
+    if (!came_back)
+        r->forward_until = loop_now(r->api->loop) + (uint64_t)FORWARD_WAIT_MS * 1000000;
+    fw->deadline = r->forward_until;
     if (r->write_id.n) { /* we led for a while */
         fw->id = r->write_id;
         fw->since = r->write_since;
@@ -285,14 +289,10 @@ void api_forward(struct api_request *r)
     } else {
         fw->id = new_id(r);
     }
-    bool came_back = r->forward_until != 0;
-    if (!came_back)
-        r->forward_until = loop_now(r->api->loop) + (uint64_t)FORWARD_WAIT_MS * 1000000;
-    fw->deadline = r->forward_until;
     if (!came_back && !replica_is_leader(r->api->o.replica))
         forward_try(fw);
     else if (loop_now(r->api->loop) < fw->deadline)
         forward_later(fw); /* we lead, but take nothing while we hand leadership over */
     else
-        api_reply_errno(r, -EAGAIN, "writing");
+        api_reply_errno(r, fw->unknown ? -ETIMEDOUT : -EAGAIN, "writing");
 }

@@ -252,7 +252,7 @@ t_member_comes_back_at_another_address() {
     eventually 10 put 3 a 2
     again 1
     eventually 20 eval '[ "$(get 1 a)" = 2 ]'
-    eventually 10 eval 'ask 1 GET /api/v1/namespaces/default/endpoints/kubernetes | grep -q "$(address 12)"'
+    eventually 40 eval 'ask 1 GET /api/v1/namespaces/default/endpoints/kubernetes | grep -q "$(address 12)"'
 }
 
 # The first members' way, with an identity of their own; then an id that does not fit.
