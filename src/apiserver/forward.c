@@ -1,6 +1,10 @@
 /* Followers pass writes to the leader, whole, over mutual TLS, with the caller's identity in headers that the leader
  * believes only from another server (x-remote-user …, auth/authn.h). One HTTP/2 connection to each other replica.
  *
+ * A leader that says nothing for FORWARD_QUIET_MS is probed, and after as long again its connection is given up:
+ * packets
+ * that were lost while a link was cut are sent again later and later, long after the link is whole.
+ *
  * A request whose bytes cannot have reached the leader, or that it answered with 503 (nothing was proposed), is tried
  * again for FORWARD_WAIT_MS. One that may have reached it is tried again too: it carries an id that its transaction is
  * remembered by, so that a leader that finds it done answers as the first would have. When the answer has not come by
@@ -10,7 +14,13 @@
 #include "apiserver/internal.h"
 #include "base/mem.h"
 
-enum { FORWARD_HEADERS_MAX = 40, FORWARD_TIMEOUT_MS = 30000, FORWARD_WAIT_MS = 3000, FORWARD_RETRY_MS = 20 };
+enum {
+    FORWARD_HEADERS_MAX = 40,
+    FORWARD_TIMEOUT_MS = 30000,
+    FORWARD_WAIT_MS = 3000,
+    FORWARD_RETRY_MS = 20,
+    FORWARD_QUIET_MS = 500
+};
 
 struct api_forward {
     struct api *api;
@@ -54,9 +64,10 @@ static struct http_client *client_of_leader(struct api_forward *f)
         if (o->members[i].id != leader || leader == o->id)
             continue;
         if (!f->clients[i])
-            f->clients[i] = http_client_new(
-                f->api->loop,
-                &(struct http_client_options){.addr = o->members[i].address, .tls = o->peer_tls, .h2 = true});
+            f->clients[i] = http_client_new(f->api->loop, &(struct http_client_options){.addr = o->members[i].address,
+                                                                                        .tls = o->peer_tls,
+                                                                                        .h2 = true,
+                                                                                        .quiet_ms = FORWARD_QUIET_MS});
         return f->clients[i];
     }
     return NULL;
