@@ -69,7 +69,7 @@ int block_head_decode(const char p[BLOCK_HEAD], struct block_head *ret)
     return 0;
 }
 
-int block_unpack(const struct block_head *h, const char *stored, uint64_t total, char out[BLOCK_BYTES])
+int block_unpack(const struct block_head *h, const char *stored, uint64_t total, char *out)
 {
     if (crc32c(0, stored, h->stored) != h->crc)
         return -EBADMSG;
@@ -83,8 +83,7 @@ int block_unpack(const struct block_head *h, const char *stored, uint64_t total,
 
 void block_reader_init(struct block_reader *r, int (*get)(void *ctx, void *p, size_t n), void *ctx)
 {
-    *r = (struct block_reader){
-        .get = get, .ctx = ctx, .block = mem_alloc(BLOCK_BYTES), .packed = mem_alloc(BLOCK_BYTES)};
+    *r = (struct block_reader){.get = get, .ctx = ctx};
 }
 
 void block_reader_done(struct block_reader *r)
@@ -92,6 +91,17 @@ void block_reader_done(struct block_reader *r)
     mem_free(r->block);
     mem_free(r->packed);
     r->block = r->packed = NULL;
+    r->block_cap = r->packed_cap = 0;
+}
+
+/* Makes *p hold n bytes; what it held is not kept. */
+static void ensure(char **p, size_t *cap, size_t n)
+{
+    if (*p && n <= *cap)
+        return;
+    mem_free(*p);
+    *p = mem_alloc(n + 1);
+    *cap = n;
 }
 
 static int read_block(struct block_reader *r)
@@ -101,8 +111,11 @@ static int read_block(struct block_reader *r)
     int err = r->get(r->ctx, head, sizeof(head));
     if (!err)
         err = block_head_decode(head, &h);
-    if (!err)
-        err = r->get(r->ctx, r->packed, h.stored);
+    if (err)
+        return err;
+    ensure(&r->packed, &r->packed_cap, h.stored);
+    ensure(&r->block, &r->block_cap, h.raw);
+    err = r->get(r->ctx, r->packed, h.stored);
     if (!err)
         err = block_unpack(&h, r->packed, r->total, r->block);
     if (err)

@@ -35,14 +35,15 @@ int block_pack_end(struct buf *out, uint64_t total);
 int block_head_decode(const char p[BLOCK_HEAD], struct block_head *ret);
 /* Checks h->stored bytes and gives h->raw bytes of the stream in out; total: bytes before this block, which an end mark
  * must name. 0 or -EBADMSG. */
-int block_unpack(const struct block_head *h, const char *stored, uint64_t total, char out[BLOCK_BYTES]);
+int block_unpack(const struct block_head *h, const char *stored, uint64_t total, char *out);
 
 struct block_reader {
     int (*get)(void *ctx, void *p, size_t n); /* exactly n bytes: 0; else a negative errno */
     void *ctx;
-    uint64_t total;  /* bytes of the stream read so far */
-    uint64_t digest; /* over all blocks so far: two streams with equal digests are the same */
-    char *block, *packed;
+    uint64_t total;       /* bytes of the stream read so far */
+    uint64_t digest;      /* over all blocks so far: two streams with equal digests are the same */
+    char *block, *packed; /* as large as the largest block so far */
+    size_t block_cap, packed_cap;
     size_t n, used; /* of block */
     bool end;       /* the end mark was met */
     int err;        /* sticks: what follows a block that could not be read makes no sense */

@@ -392,7 +392,7 @@ int wal_run(struct wal *w, struct wal_op *op)
 
 struct listing {
     uint64_t *sequences;
-    size_t n;
+    size_t n, cap;
     struct wal *w;
     struct wal_spares *spares;
     int err;
@@ -424,6 +424,23 @@ static bool is_leftover(const char *name)
     return slice_ends(s, SLICE(".tmp")) && (slice_starts(s, SLICE("new-")) || slice_starts(s, SLICE("wal-")));
 }
 
+static void note_sequence(struct listing *l, uint64_t number)
+{
+    if (l->n == FILES_MAX) {
+        l->err = -EMFILE;
+        return;
+    }
+    if (l->n == l->cap) {
+        l->cap = l->cap ? l->cap * 2 : 64;
+        uint64_t *sequences = mem_alloc(l->cap * sizeof(*sequences));
+        if (l->n)
+            memcpy(sequences, l->sequences, l->n * sizeof(*sequences));
+        mem_free(l->sequences);
+        l->sequences = sequences;
+    }
+    l->sequences[l->n++] = number;
+}
+
 static void on_name(void *ctx, const char *name)
 {
     struct listing *l = ctx;
@@ -431,10 +448,7 @@ static void on_name(void *ctx, const char *name)
     if (l->err)
         return;
     if (parse_name(name, "wal", &number)) {
-        if (l->n < FILES_MAX)
-            l->sequences[l->n++] = number;
-        else
-            l->err = -EMFILE;
+        note_sequence(l, number);
     } else if (parse_name(name, "old", &number)) {
         l->w->sequence = number > l->w->sequence ? number : l->w->sequence;
         l->err = check_spare(l->w, name, l->spares);
@@ -597,7 +611,6 @@ int wal_open(const struct wal_options *o, wal_entry_fn *each, void *ctx, struct 
     struct replay replay = {each, ctx};
     w->o = *o;
     why[0] = '\0';
-    l.sequences = mem_alloc(FILES_MAX * sizeof(uint64_t));
     int err = fs_sync_dir(o->fs, o->dir); /* names, too, may not be on disk yet */
     if (!err)
         err = fs_list(o->fs, o->dir, on_name, &l);

@@ -54,7 +54,8 @@ struct store {
     struct expiry *heap; /* binary heap by due_ms, then mod_revision */
     size_t heap_n, heap_cap;
     struct map requests;          /* request id → revision + 1 as a pointer */
-    struct request *request_ring; /* STORE_REQUESTS_MAX ids in order of arrival */
+    struct request *request_ring; /* request_cap slots for ids in order of arrival; the newest STORE_REQUESTS_MAX */
+    size_t request_cap;
     uint64_t request_next;
     struct blob *actor;  /* of the newest transaction that named one: most name the same as the one before */
     struct blob *acting; /* of the command being applied: actor or NULL */

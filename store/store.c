@@ -6,12 +6,13 @@
 #include "base/mem.h"
 #include "store/internal.h"
 
+enum { REQUESTS_FIRST = 64 }; /* room for request ids; doubles up to STORE_REQUESTS_MAX */
+
 struct store *store_new(void)
 {
     struct store *s = mem_new(struct store);
     map_init(&s->tables, 0);
     map_init(&s->requests, 0);
-    s->request_ring = mem_zalloc(STORE_REQUESTS_MAX * sizeof *s->request_ring);
     s->reader = pack_reader_new();
     s->format = STORE_FORMAT_OLDEST;
     return s;
@@ -27,7 +28,9 @@ static void table_clear(struct store_table *t)
 
 static void requests_forget(struct store *s)
 {
-    memset(s->request_ring, 0, STORE_REQUESTS_MAX * sizeof *s->request_ring);
+    mem_free(s->request_ring);
+    s->request_ring = NULL;
+    s->request_cap = 0;
     map_done(&s->requests);
     blob_unref(s->actor);
     s->actor = s->acting = NULL;
@@ -58,7 +61,6 @@ void store_free(struct store *s)
         mem_free(t);
     }
     map_done(&s->tables);
-    mem_free(s->request_ring);
     mem_free(s->heap);
     pack_reader_free(s->reader);
     mem_free(s);
@@ -185,16 +187,47 @@ void store_rebase(struct store *s)
     requests_forget(s);
 }
 
+/* The ring grows to its full size as ids come; it wraps only then. */
+static void grow_requests(struct store *s)
+{
+    if (s->request_cap == STORE_REQUESTS_MAX)
+        return;
+    size_t cap = s->request_cap ? s->request_cap * 2 : REQUESTS_FIRST;
+    struct request *ring = mem_zalloc(cap * sizeof *ring);
+    if (s->request_cap)
+        memcpy(ring, s->request_ring, s->request_cap * sizeof *ring);
+    mem_free(s->request_ring);
+    s->request_ring = ring;
+    s->request_cap = cap;
+}
+
 void request_remember(struct store *s, struct slice id, uint64_t revision)
 {
     if (id.n == 0 || id.n > STORE_REQUEST_ID_MAX)
         return;
+    if (s->request_next == s->request_cap)
+        grow_requests(s);
     struct request *slot = &s->request_ring[s->request_next++ % STORE_REQUESTS_MAX];
     if (slot->n)
         map_del(&s->requests, slice_of(slot->id, slot->n));
     *slot = (struct request){.revision = revision, .n = (unsigned char)id.n};
     memcpy(slot->id, id.p, id.n);
     map_put(&s->requests, id, (void *)(uintptr_t)(revision + 1));
+}
+
+int store_request_find(const struct store *s, struct slice id, uint64_t since, uint64_t *ret)
+{
+    enum { HALF = STORE_REQUESTS_MAX / 2 };
+    void *seen = map_get(&s->requests, id);
+    if (seen) {
+        *ret = (uint64_t)(uintptr_t)seen - 1;
+        return 0;
+    }
+    if (since < s->compacted && s->request_next == 0) /* it may have been forgotten: store_rebase */
+        return -ESTALE;
+    if (s->request_next < HALF)
+        return -ENOENT;
+    return s->request_ring[(s->request_next - HALF) % STORE_REQUESTS_MAX].revision <= since ? -ENOENT : -ESTALE;
 }
 
 /* ---- expiry heap ---- */

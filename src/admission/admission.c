@@ -1,4 +1,5 @@
 #include "admission/admission.h"
+#include <arpa/inet.h>
 
 #include <stdlib.h>
 
@@ -285,6 +286,64 @@ static bool restricted_on(const struct json *labels, const struct json *others)
     return true;
 }
 
+struct range {
+    unsigned char bytes[16];
+    size_t len; /* 4 or 16; 0 = none */
+    uint64_t bits;
+};
+
+static struct range range_of(struct arena *a, struct slice cidr)
+{
+    struct range r = {0};
+    struct slice ip, bits;
+    slice_cut(cidr, '/', &ip, &bits);
+    const char *text = arena_copy(a, ip).p;
+    if (!text || !slice_to_u64(bits, &r.bits))
+        return r;
+    r.len = inet_pton(AF_INET, text, r.bytes) == 1 ? 4 : inet_pton(AF_INET6, text, r.bytes) == 1 ? 16 : 0;
+    if (r.bits > 8 * r.len)
+        r.len = 0;
+    return r;
+}
+
+static bool overlap(const struct range *x, const struct range *y)
+{
+    uint64_t bits = x->bits < y->bits ? x->bits : y->bits;
+    if (!x->len || x->len != y->len || memcmp(x->bytes, y->bytes, bits / 8) != 0)
+        return false;
+    return bits % 8 == 0 || ((x->bytes[bits / 8] ^ y->bytes[bits / 8]) >> (8 - bits % 8)) == 0;
+}
+
+struct network_search {
+    const struct admission *ad;
+    bool taken;
+};
+
+static void compare_networks(void *arg, const struct json *other)
+{
+    struct network_search *s = arg;
+    if (slice_eq(meta_name(other), meta_name(s->ad->obj)))
+        return;
+    json_each (mine, json_path(s->ad->obj, "spec.podCIDRs")) {
+        struct range wanted = range_of(s->ad->a, json_string(mine));
+        json_each (theirs, json_path(other, "spec.podCIDRs")) {
+            struct range has = range_of(s->ad->a, json_string(theirs));
+            s->taken |= overlap(&wanted, &has);
+        }
+    }
+}
+
+/* A node says which addresses its pods have, and the others send there what is for them: so it must not say another
+ * node's. */
+static bool takes_others_network(const struct admission *ad)
+{
+    struct network_search s = {.ad = ad};
+    const struct json *now = json_path(ad->obj, "spec.podCIDRs");
+    if (json_len(now) && !json_equal(now, json_path(ad->old, "spec.podCIDRs")))
+        ad->each(ad->ctx, ad->res, SLICE_NONE, compare_networks, &s);
+    return s.taken;
+}
+
 /* What keeps pods from a node, or draws them to it by the administrator's word, is not the node's to change. */
 static const char *node_oversteps(const struct admission *ad)
 {
@@ -296,6 +355,8 @@ static const char *node_oversteps(const struct admission *ad)
     const struct json *taints = json_path(ad->obj, "spec.taints"), *had = json_path(ad->old, "spec.taints");
     if (ad->old && (json_len(taints) || json_len(had)) && !json_equal(taints, had))
         return "is not allowed to modify taints";
+    if (takes_others_network(ad))
+        return "is not allowed to set a podCIDR that overlaps another node's";
     return NULL;
 }
 

@@ -9,8 +9,11 @@ libpintle_a_SOURCES += \
   src/apiserver/encode.c \
   src/apiserver/filter.c src/apiserver/filter.h \
   src/apiserver/forward.c \
+  src/apiserver/evict.c \
   src/apiserver/history.c \
   src/apiserver/internal.h \
+  src/apiserver/join.c \
+  src/apiserver/members.c \
   src/apiserver/negotiate.c \
   src/apiserver/nodeproxy.c \
   src/apiserver/nonresource.c src/apiserver/nonresource.h \
@@ -18,9 +21,11 @@ libpintle_a_SOURCES += \
   src/apiserver/openapi_paths.c src/apiserver/openapi_proto.c \
   src/apiserver/openapi_schema.c src/apiserver/openapi_text.c \
   src/apiserver/operations.c \
+  src/apiserver/options.c src/apiserver/options.h \
   src/apiserver/output.c src/apiserver/output.h \
   src/apiserver/past.c src/apiserver/past.h \
   src/apiserver/pipeline.c \
+  src/apiserver/podsub.c src/apiserver/podsub.h \
   src/apiserver/podsub.c \
   src/apiserver/quorum.c \
   src/apiserver/read.c \
@@ -32,7 +37,10 @@ libpintle_a_SOURCES += \
   src/apiserver/seal.c src/apiserver/seal.h \
   src/apiserver/snapshot.c \
   src/apiserver/special.c src/apiserver/special.h \
-  src/apiserver/strategy.c \
+  src/apiserver/strategy.c src/apiserver/strategy.h \
+  src/apiserver/strategy_service.c \
+  src/apiserver/strategy_sub.c \
   src/apiserver/token.c \
+  src/apiserver/tokens.c \
   src/apiserver/watch.c \
   src/apiserver/write.c src/apiserver/write.h

@@ -1,20 +1,27 @@
-/* Writes to pods by way of subresources: binding to a node, eviction. */
+/* Binding a pod to a node. */
+#include "apiserver/podsub.h"
+
 #include "apiserver/output.h"
 #include "apiserver/special.h"
 #include "base/timefmt.h"
 #include "object/meta.h"
-#include "object/selector.h"
+#include "object/validate.h"
 
-static void reply_success(struct api_request *r, struct write *w, const struct store_item *item, bool created)
+void api_pod_success(struct api_request *r, struct write *w, const struct store_item *item, bool created)
 {
     struct status st = {0};
     (void)w, (void)item, (void)created;
     api_reply_json(r, 201, api_status_json(r->arena, &st));
 }
 
-/* Sets or replaces the condition of this type. */
-static void set_condition(struct api_request *r, struct json *obj, const char *type, const char *reason,
-                          const char *message)
+void api_pod_success_dry(struct api_request *r, struct write *w, const struct json *obj)
+{
+    (void)obj;
+    api_pod_success(r, w, NULL, false);
+}
+
+void api_pod_condition(struct api_request *r, struct json *obj, const char *type, const char *reason,
+                       const char *message)
 {
     struct arena *a = r->arena;
     char now[TIME_SEC_LEN + 1];
@@ -49,16 +56,41 @@ static void conflict(struct api_request *r, struct write *w, struct status *st, 
     st->kind = "pods/binding";
 }
 
+static int invalid_target(struct api_request *r, struct write *w, struct slice node, struct slice kind,
+                          struct status *st)
+{
+    struct validation v = {.a = r->arena};
+    if (kind.n && !slice_eq_str(kind, "Node")) {
+        static const char *const kinds[] = {"Node", "<empty>", NULL};
+        validation_not_supported(&v, "target.kind", json_new_string(r->arena, kind), kinds);
+    }
+    if (!node.n)
+        validation_required(&v, "target.name", NULL);
+    struct json *named = json_new_object(r->arena);
+    meta_set_name(r->arena, named, w->name);
+    return validation_result(&v, resource_core("bindings"), named, st);
+}
+
+/* Where the node stands is written on its pods (PodTopologyLabels). */
+static void copy_topology(struct api_request *r, struct json *pod, struct slice node)
+{
+    static const char *const keys[] = {"topology.kubernetes.io/zone", "topology.kubernetes.io/region"};
+    const struct json *obj = api_object(r, resource_core("nodes"), SLICE_NONE, node);
+    for (size_t i = 0; i < 2; i++) {
+        struct slice value = meta_label(obj, slice_str(keys[i]));
+        if (value.n)
+            meta_set_label(r->arena, pod, slice_str(keys[i]), value);
+    }
+}
+
 static struct json *compute_binding(struct api_request *r, struct write *w, struct json *old, struct status *st)
 {
     const struct json *binding = w->ctx;
     struct slice node = json_path_string(binding, "target.name"), kind = json_path_string(binding, "target.kind");
     struct slice bound = json_path_string(old, "spec.nodeName");
-    if (!node.n || (kind.n && !slice_eq_str(kind, "Node")))
-        status_set(st, r->arena, 422,
-                   "Binding \"%" SLICE_FMT "\" is invalid: target: Required value: a Node with a name",
-                   SLICE_ARG(w->name));
-    else if (meta_is_deleting(old))
+    if (invalid_target(r, w, node, kind, st))
+        return NULL;
+    if (meta_is_deleting(old))
         conflict(r, w, st, "pod is being deleted, cannot be assigned to a host");
     else if (bound.n)
         conflict(r, w, st,
@@ -69,10 +101,11 @@ static struct json *compute_binding(struct api_request *r, struct write *w, stru
         return NULL;
     struct json *obj = json_clone(r->arena, old);
     json_set_str(r->arena, json_object_at(r->arena, obj, "spec"), "nodeName", json_new_string(r->arena, node));
-    set_condition(r, obj, "PodScheduled", NULL, NULL);
+    api_pod_condition(r, obj, "PodScheduled", NULL, NULL);
     json_del_str(json_get_str(obj, "status"), "nominatedNodeName");
     json_each (m, json_path(binding, "metadata.annotations"))
         meta_set_annotation(r->arena, obj, m->key, json_string(m));
+    copy_topology(r, obj, node);
     return obj;
 }
 
@@ -81,7 +114,9 @@ void api_bind(struct api_request *r)
     struct status st = {0};
     const struct resource *bindings = resource_core("bindings");
     struct json *binding = api_decode(r, bindings, NULL, false, &st);
-    if (!binding) {
+    if (binding && r->name.n && meta_name(binding).n && !slice_eq(meta_name(binding), r->name))
+        status_set(&st, r->arena, 400, "name in URL does not match name in Binding object");
+    if (!binding || st.code) {
         api_reply_status(r, &st);
         return;
     }
@@ -92,105 +127,9 @@ void api_bind(struct api_request *r)
                         .sub = SLICE("binding"),
                         .manager_sub = SLICE("binding"),
                         .compute = compute_binding,
-                        .reply = reply_success,
+                        .reply = api_pod_success,
+                        .reply_dry = api_pod_success_dry,
                         .expected_uid = meta_uid(binding),
                         .ctx = binding};
-    api_write(r, w);
-}
-
-/* ---- eviction ---- */
-
-struct budget_search {
-    struct api_request *r;
-    const struct json *pod;
-    const struct json *budget;
-    unsigned matches;
-};
-
-static void match_budget(void *arg, const struct json *budget)
-{
-    struct budget_search *s = arg;
-    struct selector selector;
-    if (selector_from_object(s->r->arena, json_path(budget, "spec.selector"), &selector) ||
-        !selector_matches_labels(&selector, meta_labels(s->pod)))
-        return;
-    s->matches++;
-    s->budget = budget;
-}
-
-static void find_budget(struct budget_search *s)
-{
-    struct tree_iter it;
-    struct slice prefix = api_key(s->r, s->r->ns, SLICE_NONE);
-    const struct resource *res = resource_find(SLICE("policy"), SLICE("v1"), SLICE("poddisruptionbudgets"));
-    tree_iter_init(&it, store_root(api_table(s->r->api, res)), prefix);
-    for (struct store_item *i; (i = tree_iter_next(&it)) && slice_starts(item_key(i), prefix);)
-        match_budget(s, api_item_json(s->r->api, s->r->arena, i));
-}
-
-static bool needs_no_budget(const struct json *pod)
-{
-    struct slice phase = json_path_string(pod, "status.phase");
-    return slice_eq_str(phase, "Succeeded") || slice_eq_str(phase, "Failed") || slice_eq_str(phase, "Pending") ||
-           meta_is_deleting(pod);
-}
-
-static struct json *compute_eviction(struct api_request *r, struct write *w, struct json *old, struct status *st)
-{
-    struct budget_search s = {.r = r, .pod = old};
-    const struct json *options = w->ctx;
-    find_budget(&s);
-    if (s.matches > 1) {
-        status_set(st, r->arena, 500,
-                   "This pod has more than one PodDisruptionBudget, which the eviction subresource does not "
-                   "support.");
-        return NULL;
-    }
-    if (s.matches && !needs_no_budget(old) && json_int(json_path(s.budget, "status.disruptionsAllowed"), 0) <= 0) {
-        status_set(st, r->arena, 429, "Cannot evict pod as it would violate the pod's disruption budget.");
-        status_cause(st, r->arena, "DisruptionBudget", "", "The disruption budget %" SLICE_FMT " does not allow it now",
-                     SLICE_ARG(meta_name(s.budget)));
-        return NULL;
-    }
-    struct json *obj = json_clone(r->arena, old);
-    int64_t grace = json_int(json_path(options, "gracePeriodSeconds"),
-                             json_int(json_path(old, "spec.terminationGracePeriodSeconds"), 30));
-    if (!json_path_string(old, "spec.nodeName").n || (needs_no_budget(old) && !meta_is_deleting(old)))
-        grace = 0;
-    if (grace <= 0 && !json_len(meta_finalizers(old))) {
-        w->remove = true;
-        return obj;
-    }
-    set_condition(r, obj, "DisruptionTarget", "EvictionByEvictionAPI", "Eviction API: evicting");
-    w->force_finalize = true;
-    if (!meta_is_deleting(old))
-        meta_set_deletion(r->arena, obj, loop_wall(r->api->loop) + grace * NS_PER_SEC, grace);
-    return obj;
-}
-
-void api_evict(struct api_request *r)
-{
-    struct status st = {0};
-    struct json *eviction = NULL;
-    if (slice_starts(r->content_type, SLICE("application/vnd.kubernetes.protobuf")))
-        eviction = api_decode(r, r->res, r->sub, false, &st);
-    else
-        eviction = api_decode_any(r, &st); /* policy/v1 and v1beta1 bodies alike */
-    if (eviction && meta_name(eviction).n && !slice_eq(meta_name(eviction), r->name))
-        status_set(&st, r->arena, 400, "name in URL does not match name in Eviction object");
-    if (st.code) {
-        api_reply_status(r, &st);
-        return;
-    }
-    r->options.dry_run |= json_len(json_path(eviction, "deleteOptions.dryRun")) > 0;
-    struct write *w = arena_state(r->arena, struct write);
-    *w = (struct write){.res = resource_core("pods"),
-                        .ns = r->ns,
-                        .name = r->name,
-                        .compute = compute_eviction,
-                        .reply = reply_success,
-                        .ctx = json_get_str(eviction, "deleteOptions"),
-                        .keep_managed_fields = true,
-                        .deletes = true};
     api_write(r, w);
 }

@@ -33,6 +33,22 @@ static struct access asked(const struct json *spec)
                            .name = text(res, "name")};
 }
 
+/* A LocalSubjectAccessReview asks about the namespace it is sent to and no other: who may create it there need not be
+ * told about elsewhere. */
+static void check_place(struct api_request *r, const struct json *obj, struct status *st)
+{
+    const struct json *res = json_path(obj, "spec.resourceAttributes");
+    struct slice own = json_path_string(obj, "metadata.namespace");
+    if (!res)
+        status_set(st, r->arena, 400, "spec.nonResourceAttributes: disallowed on this kind of request");
+    else if (own.n && !slice_eq(own, r->ns))
+        status_set(st, r->arena, 400,
+                   "the namespace of the provided object does not match the namespace sent on the request");
+    else if (!slice_eq(text(res, "namespace"), r->ns))
+        status_set(st, r->arena, 400, "spec.resourceAttributes.namespace must match namespace: %" SLICE_FMT,
+                   SLICE_ARG(r->ns));
+}
+
 void api_access_review(struct api_request *r)
 {
     struct status st = {0};
@@ -41,6 +57,8 @@ void api_access_review(struct api_request *r)
     const struct json *spec = json_get_str(obj, "spec");
     if (obj && !json_get_str(spec, "resourceAttributes") && !json_get_str(spec, "nonResourceAttributes"))
         status_set(&st, a, 400, "exactly one of nonResourceAttributes or resourceAttributes must be specified");
+    if (obj && !st.code && r->res->namespaced)
+        check_place(r, obj, &st);
     if (st.code) {
         api_reply_status(r, &st);
         return;

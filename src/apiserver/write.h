@@ -10,12 +10,22 @@
 
 #include "apiserver/internal.h"
 
+/* Another object that changes in the same transaction, or none does: an eviction takes from a disruption budget. */
+struct write_also {
+    const struct resource *res; /* NULL = nothing */
+    struct store_item *old;     /* reference; it must be the stored one still */
+    struct json *obj;
+    struct buf value, attrs;
+};
+
 struct write {
     /* Returns the object as it should be, in r's arena, or NULL with *st set (code 0: nothing to do, answer with what is
      * stored). old is NULL when there is none. */
     struct json *(*compute)(struct api_request *r, struct write *w, struct json *old, struct status *st);
     /* Answers; NULL = with the item. created tells 201 from 200. */
     void (*reply)(struct api_request *r, struct write *w, const struct store_item *item, bool created);
+    /* Answers a dry run that would have succeeded; NULL = with the object. */
+    void (*reply_dry)(struct api_request *r, struct write *w, const struct json *obj);
     const struct resource *res;
     struct slice ns, name;    /* name empty = from the object (create) */
     struct slice sub;         /* the part that may change: "" or a subresource */
@@ -33,6 +43,7 @@ struct write {
     struct store_item *old; /* reference */
     struct json *obj;
     struct buf value, attrs;
+    struct write_also also; /* compute: set it anew at each try */
 };
 
 /* Runs w; answers r in the end. w lives in r's arena. On the leader. */
@@ -48,6 +59,9 @@ struct json *api_decode_any(struct api_request *r, struct status *st);
 /* ---- strategy.c: what a kind does on create and update beyond the tables ---- */
 /* Fills obj before validation; old NULL on create. 0, or an HTTP error with *st set. */
 int api_strategy(struct api_request *r, struct write *w, struct json *obj, const struct json *old, struct status *st);
+/* For writes to subresources that are a part of the object (strategy_sub.c): old with that part of obj; obj itself for
+ * all others. */
+struct json *api_strategy_part(struct api_request *r, struct write *w, struct json *obj, const struct json *old);
 /* A random UUID (RFC 9562 version 4). */
 struct slice api_uuid(struct api_request *r);
 

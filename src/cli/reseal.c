@@ -24,7 +24,8 @@ static const struct resource *find_resource(const char *text)
     slice_cut(slice_str(text), '.', &plural, &group);
     for (size_t i = 0; i < resource_count(); i++) {
         const struct resource *res = resource_at(i);
-        if (slice_eq_str(plural, res->plural) && slice_eq_str(group, res->group) && (!res->storage || res->storage == res))
+        if (slice_eq_str(plural, res->plural) && slice_eq_str(group, res->group) &&
+            (!res->storage || res->storage == res))
             return res;
     }
     fprintf(stderr, "pintle reseal: %s: no such resource; want PLURAL or PLURAL.GROUP, such as secrets\n", text);

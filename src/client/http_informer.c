@@ -17,6 +17,7 @@ enum {
     RETRY_MAX_MS = 5000,
     WATCH_SECONDS = 600,
     LIST_TIMEOUT_MS = 60000,
+    OTHER_CLUSTER_FAILURES = 20, /* one to two minutes */
 };
 
 struct cached {
@@ -185,7 +186,7 @@ static void on_list_done(void *ctx, int err, int code, const struct http_header 
     struct http_informer *i = ctx;
     (void)trailers, (void)n, (void)sent;
     i->call = NULL;
-    if (err)
+    if (err || code == 504) /* this one lags: another may not */
         client_failed(i->set, i->server);
     if (err || code != 200 || take_list(i)) {
         if (!err && code != 200)
@@ -229,11 +230,19 @@ static void begin(struct http_informer *i, const char *query, unsigned timeout_m
     buf_done(&path);
 }
 
+/* The first list may be of any state. A later one must not be older than what was seen: on a replica that lags, objects
+ * that are gone would come back, and pods with them. A cluster that has nothing so new for a long time is another one.
+ */
 static void list_begin(struct http_informer *i)
 {
+    char query[96] = "resourceVersion=0";
+    if (i->base.revision && i->failures < OTHER_CLUSTER_FAILURES)
+        snprintf(query, sizeof query, "resourceVersion=%lu&resourceVersionMatch=NotOlderThan", i->base.revision);
+    else if (i->base.revision)
+        snprintf(query, sizeof query, "limit=0"); /* the newest there is */
     buf_done(&i->in);
     buf_init(&i->in, LIST_MAX);
-    begin(i, "resourceVersion=0", LIST_TIMEOUT_MS, on_list_data, on_list_done);
+    begin(i, query, LIST_TIMEOUT_MS, on_list_data, on_list_done);
 }
 
 /* ---- watch ---- */

@@ -1,9 +1,13 @@
 /* PodDisruptionBudget: how many of the selected pods may be evicted now; the eviction subresource asks for it.
  * https://kubernetes.io/docs/concepts/workloads/pods/disruptions/ */
+#include "base/timefmt.h"
 #include "controllers/builtin.h"
 #include "controllers/podutil.h"
 #include "object/intstr.h"
 #include "object/meta.h"
+
+/* An eviction whose deletion does not show up for this long did not happen. */
+#define EVICTION_SEEN_NS (120 * NS_PER_SEC)
 
 struct candidates {
     struct key_sink *sink;
@@ -60,6 +64,17 @@ static int64_t desired_healthy(const struct json *budget, int64_t expected, int6
     return n;
 }
 
+/* Evicted, but not seen to be deleted yet: it counts no more, and is kept in the budget's list for a while. */
+static bool is_going(struct reconcile *r, const struct json *budget, const struct json *pod, struct json *disrupted)
+{
+    const struct json *since = json_get(json_path(budget, "status.disruptedPods"), meta_name(pod));
+    int64_t at;
+    if (!since || !time_parse(json_string(since), &at) || r->now - at > EVICTION_SEEN_NS)
+        return false;
+    json_set(r->a, disrupted, meta_name(pod), json_clone(r->a, since));
+    return true;
+}
+
 void disruption_reconcile(struct reconcile *r)
 {
     struct arena *a = r->a;
@@ -70,10 +85,11 @@ void disruption_reconcile(struct reconcile *r)
     const struct json **pods = view_list(r, "", "pods", r->ns);
     size_t n = 0;
     int64_t healthy = 0;
+    struct json *disrupted = json_new_object(a);
     for (size_t i = 0; pods[i]; i++) {
         if (!pod_is_active(pods[i]) || !selector_matches_labels(&selector, meta_labels(pods[i])))
             continue;
-        healthy += pod_is_ready(pods[i]);
+        healthy += !is_going(r, budget, pods[i], disrupted) && pod_is_ready(pods[i]);
         pods[n++] = pods[i];
     }
     int64_t expected = wanted_pods(r, pods, n), desired = desired_healthy(budget, expected, (int64_t)n);
@@ -86,6 +102,10 @@ void disruption_reconcile(struct reconcile *r)
     json_each (c, conditions)
         json_del_str(c, "lastUpdateTime");
     json_set_str(a, status, "observedGeneration", json_new_int(a, meta_generation(budget)));
+    if (json_len(disrupted)) {
+        json_set_str(a, status, "disruptedPods", disrupted);
+        r->requeue_ms = EVICTION_SEEN_NS / NS_PER_MS;
+    }
     json_set_str(a, status, "disruptionsAllowed", json_new_int(a, allowed));
     json_set_str(a, status, "currentHealthy", json_new_int(a, healthy));
     json_set_str(a, status, "desiredHealthy", json_new_int(a, desired));

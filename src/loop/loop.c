@@ -273,7 +273,8 @@ int file_prezero(struct file *f, uint64_t size)
     int err = file_size(f, &at);
     if (err)
         return err;
-    char *zeros = mem_zalloc(PREZERO_BLOCK);
+    uint64_t most = size > at ? size - at : 1;
+    char *zeros = mem_zalloc(most < PREZERO_BLOCK ? most : PREZERO_BLOCK);
     err = write_zeros(f, zeros, at, size);
     mem_free(zeros);
     return err ? err : file_sync(f);

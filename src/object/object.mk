@@ -22,8 +22,19 @@ libpintle_a_SOURCES += \
   src/object/selector_parse.c src/object/selector_parse.h \
   src/object/validate.c src/object/validate.h \
   src/object/validate_checks.c \
+  src/object/validate_container.c \
+  src/object/validate_devices.c \
+  src/object/validate_extend.c \
+  src/object/validate_jobs.c \
   src/object/validate_kinds.c \
   src/object/validate_meta.c \
+  src/object/validate_network.c \
+  src/object/validate_placement.c \
   src/object/validate_pod.c \
+  src/object/validate_podsub.c \
+  src/object/validate_policy.c \
   src/object/validate_rules.h \
+  src/object/validate_storage.c \
+  src/object/validate_values.c \
+  src/object/validate_volumes.c \
   src/object/validate_workloads.c

@@ -105,7 +105,7 @@ int validation_result(struct validation *v, const struct resource *res, const st
     ret->reason = "Invalid";
     ret->message = message;
     ret->name = arena_copy(v->a, name).p;
-    ret->group = res->group;
+    ret->group = *res->group ? res->group : NULL;
     ret->kind = res->kind;
     return 422;
 }
@@ -164,7 +164,8 @@ void place_not_supported(struct validation *v, const struct place *at, const str
 
 struct walk {
     struct validation *v;
-    const struct json *root;
+    const struct json *root, *old_root;
+    struct slice sub;
     bool update;
 };
 
@@ -178,14 +179,52 @@ bool is_blank(const struct json *v)
     return v->type >= JSON_ARRAY ? json_len(v) == 0 : v->type == JSON_STRING && v->u.string.n == 0;
 }
 
+static rule_function *find_in(const struct rule_table *t, struct slice name)
+{
+    size_t low = 0, high = t->n;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        int order = slice_cmp(name, slice_str(t->entries[middle].name));
+        if (order == 0)
+            return t->entries[middle].function;
+        if (order < 0)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return NULL;
+}
+
+rule_function *rule_find_slice(struct slice name)
+{
+    static const struct rule_table *const tables[] = {
+        &rules_general,   &rules_values, &rules_pod,     &rules_container, &rules_volumes,
+        &rules_placement, &rules_podsub, &rules_network, &rules_storage,   &rules_workloads,
+        &rules_jobs,      &rules_policy, &rules_extend,  &rules_devices,   &rules_kinds,
+    };
+    for (size_t t = 0; t < sizeof tables / sizeof *tables; t++) {
+        rule_function *f = find_in(tables[t], name);
+        if (f)
+            return f;
+    }
+    return NULL;
+}
+
 rule_function *rule_find(const char *name)
 {
-    static const struct rule_entry *const tables[] = {rules_general, rules_pod, rules_workloads, rules_kinds};
-    for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
-        for (const struct rule_entry *e = tables[t]; e->name; e++)
-            if (strcmp(name, e->name) == 0)
-                return e->function;
-    return NULL;
+    return rule_find_slice(slice_str(name));
+}
+
+/* What stands behind the "part/" of a check's name: the check is for writes to that subresource alone. */
+static struct slice check_name(const struct schema_rule *rule, struct slice *ret_sub)
+{
+    struct slice head, tail, name = slice_str(rule->check);
+    if (!slice_cut(name, '/', &head, &tail)) {
+        *ret_sub = SLICE_NONE;
+        return name;
+    }
+    *ret_sub = head;
+    return tail;
 }
 
 /* Calls the rule with the place its path leads to; the path's steps become places on the C stack. */
@@ -194,8 +233,9 @@ static void apply_rule(struct walk *w, const struct schema_rule *rule, struct sl
 {
     struct slice step, rest;
     if (path.n == 0) {
-        rule_function *f = rule_find(rule->check);
-        struct rule_call c = {w->v, at, value, old, w->root, rule->argument, w->update};
+        struct slice sub;
+        rule_function *f = rule_find_slice(check_name(rule, &sub));
+        struct rule_call c = {w->v, at, value, old, w->root, w->old_root, rule->argument, w->update};
         if (f)
             f(&c);
         return;
@@ -217,6 +257,8 @@ static bool may_be_empty(const struct schema_type *type, struct slice name)
 static void check_field(struct walk *w, const struct schema_type *type, const struct schema_field *f,
                         const struct json *value, const struct place *at)
 {
+    if (slice_eq_str(w->sub, "status")) /* controllers write it, and what they leave out is theirs to know */
+        return;
     bool text = f->kind == SCHEMA_STRING || f->kind == SCHEMA_BYTES;
     bool needed = text || (f->kind == SCHEMA_REF && (f->flags & SCHEMA_POINTER));
     bool blank = text ? is_blank(value) : !value || value->type == JSON_NULL;
@@ -230,6 +272,20 @@ static void check_field(struct walk *w, const struct schema_type *type, const st
         if (slice_eq_str(json_string(value), f->enums[i]))
             return;
     place_not_supported(w->v, at, value, f->enums);
+}
+
+/* Lists of texts out of a closed set: told at the item, but access modes as a whole, as Kubernetes does. */
+static void check_items(struct walk *w, const struct schema_field *f, const struct json *list, const struct place *at)
+{
+    bool whole = slice_eq_str(f->name, "accessModes");
+    size_t i = 0;
+    if (f->kind != SCHEMA_ARRAY || !f->enums || (f->flags & SCHEMA_ENUM_KNOWN) || f->item->kind != SCHEMA_STRING)
+        return;
+    json_each (it, list) {
+        struct place here = place_item(at, i++);
+        if (!text_is_one_of(json_string(it), f->enums))
+            place_not_supported(w->v, whole ? at : &here, it, f->enums);
+    }
 }
 
 static void walk_value(struct walk *w, const struct schema_field *f, const struct json *value, const struct json *old,
@@ -246,19 +302,39 @@ static void walk_value(struct walk *w, const struct schema_field *f, const struc
     }
 }
 
+/* Rules of the object itself: which of them a write to this subresource has to keep. */
+static bool is_for(const struct walk *w, const struct schema_rule *rule)
+{
+    struct slice sub;
+    check_name(rule, &sub);
+    bool status = slice_starts(slice_str(rule->path), SLICE("status"));
+    if (sub.n || w->sub.n)
+        return slice_eq(sub, w->sub) || (status && slice_eq_str(w->sub, "status"));
+    return !status;
+}
+
+static bool is_walked(const struct walk *w, struct slice field)
+{
+    if (slice_eq_str(field, "metadata"))
+        return false;
+    return slice_eq_str(field, "status") == slice_eq_str(w->sub, "status");
+}
+
 static void walk_type(struct walk *w, const struct schema_type *type, const struct json *obj, const struct json *old,
                       const struct place *at)
 {
     for (size_t i = 0; i < type->n_checks; i++)
-        apply_rule(w, &type->checks[i], slice_str(type->checks[i].path), obj, old, at);
+        if (at->up || is_for(w, &type->checks[i]))
+            apply_rule(w, &type->checks[i], slice_str(type->checks[i].path), obj, old, at);
     for (size_t i = 0; i < type->n_fields; i++) {
         const struct schema_field *f = &type->fields[i];
         const struct json *value = json_get(obj, f->name);
         struct place here = {.up = at, .name = f->name};
-        bool skipped = !at->up && (slice_eq_str(f->name, "metadata") || slice_eq_str(f->name, "status"));
-        if (skipped)
+        if (!at->up && !is_walked(w, f->name))
             continue;
         check_field(w, type, f, value, &here);
+        if (!slice_eq_str(w->sub, "status"))
+            check_items(w, f, value, &here);
         if (value)
             walk_value(w, f, value, json_get(old, f->name), &here);
     }
@@ -276,15 +352,21 @@ int validate_create(struct arena *a, const struct resource *res, const struct js
     return validation_result(&v, res, obj, st);
 }
 
+/* Subresources whose writers choose nothing that needs looking at. */
+static bool is_untyped(struct slice sub)
+{
+    return slice_eq_str(sub, "finalize") || slice_eq_str(sub, "binding");
+}
+
 int validate_update(struct arena *a, const struct resource *res, struct slice sub, const struct json *obj,
                     const struct json *old, struct status *st)
 {
     struct validation v = {.a = a};
-    struct walk w = {.v = &v, .root = obj, .update = true};
+    struct walk w = {.v = &v, .root = obj, .old_root = old, .sub = sub, .update = true};
     struct place root = {0};
     validate_metadata(&v, res, obj);
     validate_metadata_update(&v, res, sub.n == 0, obj, old);
-    if (sub.n == 0)
+    if (!is_untyped(sub))
         walk_type(&w, res->type, obj, old, &root);
     return validation_result(&v, res, obj, st);
 }

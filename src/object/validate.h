@@ -37,6 +37,9 @@ int validate_create(struct arena *a, const struct resource *res, const struct js
 int validate_update(struct arena *a, const struct resource *res, struct slice sub, const struct json *obj,
                     const struct json *old, struct status *st);
 
+/* A pod's quality of service by what its containers ask for: Guaranteed, Burstable or BestEffort. */
+const char *validate_qos_class(const struct json *pod);
+
 /* ---- name rules: NULL when s is fine, else the message Kubernetes gives ---- */
 const char *validate_subdomain(struct slice s);      /* RFC 1123 subdomain, ≤ 253 */
 const char *validate_label_name(struct slice s);     /* RFC 1123 label, ≤ 63 */

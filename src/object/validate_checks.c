@@ -260,7 +260,7 @@ static void selector_requirement(const struct rule_call *c)
     }
 }
 
-const struct rule_entry rules_general[] = {
+static const struct rule_entry entries[] = {
     {"cidr", cidr},
     {"exactly-one-of", exactly_one_of},
     {"forbidden", forbidden},
@@ -284,5 +284,6 @@ const struct rule_entry rules_general[] = {
     {"selector-requirement", selector_requirement},
     {"subdomain", subdomain},
     {"unique", unique},
-    {NULL, NULL},
 };
+
+const struct rule_table rules_general = RULE_TABLE(entries);

@@ -20,18 +20,23 @@ static bool is_headless(const struct json *spec)
     return slice_eq_str(json_path_string(spec, "clusterIP"), "None");
 }
 
+/* No two ports of one protocol have the same number, nor the same node port. */
 static void check_port_pairs(const struct rule_call *c, const struct place *list)
 {
+    static const char *const numbers[] = {"port", "nodePort"};
     struct json *seen = json_new_object(c->v->a);
     size_t i = 0;
     json_each (it, json_get_str(c->value, "ports")) {
-        struct place here = place_item(list, i++);
-        const char *pair = arena_printf(c->v->a, "%" SLICE_FMT "/%lld", SLICE_ARG(json_path_string(it, "protocol")),
-                                        (long long)json_int(json_get_str(it, "port"), 0));
-        if (json_get_str(seen, pair))
-            place_duplicate(c->v, &here, it);
-        else
-            json_set(c->v->a, seen, slice_str(pair), json_new_null(c->v->a));
+        struct place here = place_item(list, i++), node = place_member(&here, "nodePort");
+        for (size_t n = 0; n < 2; n++) {
+            const struct json *number = json_get_str(it, numbers[n]);
+            const char *key = arena_printf(c->v->a, "%zu%" SLICE_FMT "/%lld", n,
+                                           SLICE_ARG(json_path_string(it, "protocol")), (long long)json_int(number, 0));
+            if (json_int(number, 0) && json_get_str(seen, key))
+                place_duplicate(c->v, n ? &node : &here, n ? number : it);
+            else
+                json_set(c->v->a, seen, slice_str(key), json_new_null(c->v->a));
+        }
     }
 }
 
@@ -307,18 +312,8 @@ static void subjects_have_namespace(const struct rule_call *c)
 
 static void ingress(const struct rule_call *c)
 {
-    struct place rules = place_member(c->at, "rules");
-    size_t i = 0;
     if (!json_get_str(c->value, "defaultBackend") && json_len(json_get_str(c->value, "rules")) == 0)
         place_invalid(c->v, c->at, c->value, "either `defaultBackend` or `rules` must be specified");
-    json_each (it, json_get_str(c->value, "rules")) {
-        struct place item = place_item(&rules, i++), here = place_member(&item, "host");
-        struct slice host = json_path_string(it, "host");
-        if (slice_starts(host, SLICE("*.")))
-            host = slice_from(host, 2);
-        if (host.n)
-            place_invalid(c->v, &here, json_get_str(it, "host"), validate_subdomain(host));
-    }
 }
 
 static void hpa(const struct rule_call *c)
@@ -341,6 +336,35 @@ static void pdb(const struct rule_call *c)
         if (v && intstr_is_percent(v, &percent) && percent > 100)
             place_invalid(c->v, &here, v, "must not be greater than 100%");
     }
+}
+
+/* An aggregated role says which roles it is made of. */
+static void aggregation(const struct rule_call *c)
+{
+    struct place here = place_member(c->at, "clusterRoleSelectors");
+    if (c->value && json_len(json_get_str(c->value, "clusterRoleSelectors")) == 0)
+        place_required(c->v, &here, "at least one clusterRoleSelector required if aggregationRule is non-nil");
+}
+
+/* value: the status of a Namespace: Terminating exactly while it is being deleted. */
+static void namespace_status(const struct rule_call *c)
+{
+    struct slice phase = json_path_string(c->value, "phase");
+    if (meta_is_deleting(c->root) && !slice_eq_str(phase, "Terminating"))
+        member_invalid(c->v, c->at, c->value, "phase", "may only be 'Terminating' if `deletionTimestamp` is not empty");
+    else if (!meta_is_deleting(c->root) && phase.n && !slice_eq_str(phase, "Active"))
+        member_invalid(c->v, c->at, c->value, "phase", "may only be 'Active' if `deletionTimestamp` is empty");
+}
+
+static void finalizer(const struct rule_call *c)
+{
+    place_invalid(c->v, c->at, c->value, validate_finalizer(json_string(c->value)));
+}
+
+static void config_key_rule(const struct rule_call *c)
+{
+    if (!is_blank(c->value))
+        place_invalid(c->v, c->at, c->value, config_key(json_string(c->value)));
 }
 
 static void priority_class(const struct rule_call *c)
@@ -389,13 +413,17 @@ static void crd(const struct rule_call *c)
     crd_versions(c);
 }
 
-const struct rule_entry rules_kinds[] = {
+static const struct rule_entry entries[] = {
+    {"aggregation", aggregation},
     {"claim", claim},
     {"claim_update", claim_update},
+    {"config-key", config_key_rule},
     {"config_map", config_map},
     {"crd", crd},
+    {"finalizer", finalizer},
     {"hpa", hpa},
     {"ingress", ingress},
+    {"namespace_status", namespace_status},
     {"pdb", pdb},
     {"policy_rule", policy_rule},
     {"priority_class", priority_class},
@@ -404,5 +432,6 @@ const struct rule_entry rules_kinds[] = {
     {"service_ip_update", service_ip_update},
     {"subject", subject},
     {"subjects_have_namespace", subjects_have_namespace},
-    {NULL, NULL},
 };
+
+const struct rule_table rules_kinds = RULE_TABLE(entries);

@@ -3,7 +3,7 @@
 #include "object/path.h"
 #include "object/validate_rules.h"
 
-enum { ANNOTATIONS_MAX = 256 << 10 };
+enum { ANNOTATIONS_MAX = 256 << 10, MANAGER_MAX = 128, SUBRESOURCE_MAX = 256 };
 
 static void check_name(struct validation *v, const struct resource *res, const struct json *obj)
 {
@@ -59,17 +59,19 @@ static void check_annotations(struct validation *v, const struct json *annotatio
         validation_too_long(v, "metadata.annotations", ANNOTATIONS_MAX);
 }
 
+const char *validate_finalizer(struct slice s)
+{
+    static const char *const plain[] = {"orphan", "foregroundDeletion", "kubernetes", NULL};
+    const char *why = validate_qualified_name(s);
+    if (why || (s.n && memchr(s.p, '/', s.n)) || text_is_one_of(s, plain))
+        return why;
+    return "name is neither a standard finalizer name nor is it fully qualified";
+}
+
 static void check_finalizers(struct validation *v, const struct json *obj)
 {
-    static const char *const plain[] = {"orphan", "foregroundDeletion", "kubernetes"};
     json_each (it, meta_finalizers(obj)) {
-        struct slice s = json_string(it);
-        const char *why = validate_qualified_name(s);
-        bool fine = s.n && memchr(s.p, '/', s.n);
-        for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
-            fine |= slice_eq_str(s, plain[i]);
-        if (!why && !fine)
-            why = "name is neither a standard finalizer name nor is it fully qualified";
+        const char *why = validate_finalizer(json_string(it));
         if (why)
             validation_invalid(v, "metadata.finalizers", it, why);
     }
@@ -107,6 +109,33 @@ static void check_owners(struct validation *v, const struct json *obj)
         place_invalid(v, &at, meta_owners(obj), "Only one reference can have Controller set to true");
 }
 
+/* Who owns which fields: written by the server, but a client may send it back. */
+static void check_managed_fields(struct validation *v, const struct json *obj)
+{
+    static const char *const operations[] = {"Apply", "Update", NULL}, *const types[] = {"FieldsV1", NULL};
+    struct place root = {0}, meta = place_member(&root, "metadata"), list = place_member(&meta, "managedFields");
+    size_t i = 0;
+    json_each (it, json_path(obj, "metadata.managedFields")) {
+        struct place here = place_item(&list, i++), manager = place_member(&here, "manager");
+        struct place operation = place_member(&here, "operation"), type = place_member(&here, "fieldsType");
+        struct place sub = place_member(&here, "subresource");
+        struct slice name = json_path_string(it, "manager");
+        if (!text_is_one_of(json_path_string(it, "operation"), operations))
+            place_invalid(v, &operation, json_get_str(it, "operation"), "must be `Apply` or `Update`");
+        if (json_path_string(it, "fieldsType").n && !text_is_one_of(json_path_string(it, "fieldsType"), types))
+            place_invalid(v, &type, json_get_str(it, "fieldsType"), "must be `FieldsV1`");
+        if (name.n > MANAGER_MAX)
+            validation_too_long(v, place_path(v, &manager), MANAGER_MAX);
+        for (size_t n = 0; n < name.n; n++)
+            if ((unsigned char)name.p[n] < ' ' || name.p[n] == 0x7f) {
+                place_invalid(v, &manager, json_get_str(it, "manager"), "should not contain non-printable characters");
+                break;
+            }
+        if (json_path_string(it, "subresource").n > SUBRESOURCE_MAX)
+            validation_too_long(v, place_path(v, &sub), SUBRESOURCE_MAX);
+    }
+}
+
 void validate_metadata(struct validation *v, const struct resource *res, const struct json *obj)
 {
     struct place root = {0}, meta = place_member(&root, "metadata"), labels = place_member(&meta, "labels");
@@ -116,6 +145,7 @@ void validate_metadata(struct validation *v, const struct resource *res, const s
     check_annotations(v, meta_annotations(obj));
     check_finalizers(v, obj);
     check_owners(v, obj);
+    check_managed_fields(v, obj);
     if (meta_generation(obj) < 0)
         validation_invalid(v, "metadata.generation", json_path(obj, "metadata.generation"),
                            "must be greater than or equal to 0");

@@ -381,7 +381,7 @@ static void node_requirement(const struct rule_call *c)
         place_required(c->v, &values, "must be specified single value when `operator` is 'Lt' or 'Gt'");
 }
 
-const struct rule_entry rules_pod[] = {
+static const struct rule_entry entries[] = {
     {"container_probes", container_probes},
     {"env_name", env_name},
     {"env_value", env_value},
@@ -395,5 +395,6 @@ const struct rule_entry rules_pod[] = {
     {"resources", resources},
     {"toleration", toleration},
     {"volume_source", volume_source},
-    {NULL, NULL},
 };
+
+const struct rule_table rules_pod = RULE_TABLE(entries);

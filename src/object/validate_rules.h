@@ -36,11 +36,11 @@ void place_not_supported(struct validation *v, const struct place *at, const str
                          const char *const *supported);
 
 /* One rule's function. value: what stands at the rule's path (NULL when nothing does); old: the same of the stored
- * object, NULL on create; root: the whole object. */
+ * object, NULL on create and inside lists; root, old_root: the whole objects. */
 struct rule_call {
     struct validation *v;
     const struct place *at;
-    const struct json *value, *old, *root;
+    const struct json *value, *old, *root, *old_root;
     const char *argument;
     bool update;
 };
@@ -51,16 +51,58 @@ struct rule_entry {
     rule_function *function;
 };
 
-extern const struct rule_entry rules_general[];   /* validate_checks.c; all end with a NULL name */
-extern const struct rule_entry rules_pod[];       /* validate_pod.c */
-extern const struct rule_entry rules_workloads[]; /* validate_workloads.c */
-extern const struct rule_entry rules_kinds[];     /* validate_kinds.c */
+/* The rules of one file, in byte order of their names. */
+struct rule_table {
+    const struct rule_entry *entries;
+    size_t n;
+};
+#define RULE_TABLE(list)                                                                                               \
+    {                                                                                                                  \
+        (list), sizeof(list) / sizeof *(list)                                                                          \
+    }
+
+extern const struct rule_table rules_general;   /* validate_checks.c */
+extern const struct rule_table rules_values;    /* validate_values.c */
+extern const struct rule_table rules_pod;       /* validate_pod.c */
+extern const struct rule_table rules_container; /* validate_container.c */
+extern const struct rule_table rules_volumes;   /* validate_volumes.c */
+extern const struct rule_table rules_placement; /* validate_placement.c */
+extern const struct rule_table rules_podsub;    /* validate_podsub.c */
+extern const struct rule_table rules_network;   /* validate_network.c */
+extern const struct rule_table rules_storage;   /* validate_storage.c */
+extern const struct rule_table rules_workloads; /* validate_workloads.c */
+extern const struct rule_table rules_jobs;      /* validate_jobs.c */
+extern const struct rule_table rules_policy;    /* validate_policy.c */
+extern const struct rule_table rules_extend;    /* validate_extend.c */
+extern const struct rule_table rules_devices;   /* validate_devices.c */
+extern const struct rule_table rules_kinds;     /* validate_kinds.c */
+/* The function of a check, NULL when there is none. */
 rule_function *rule_find(const char *name);
+rule_function *rule_find_slice(struct slice name);
+
+/* Errors at a member of obj, which stands at `at`. check: a rule for texts; blank ones pass. */
+void member_required(struct validation *v, const struct place *at, const struct json *obj, const char *member);
+void member_invalid(struct validation *v, const struct place *at, const struct json *obj, const char *member,
+                    const char *why);
+void member_forbidden(struct validation *v, const struct place *at, const char *member, const char *why);
+void member_check(struct validation *v, const struct place *at, const struct json *obj, const char *member,
+                  const char *(*check)(struct slice s));
+/* A member that must be there and be one of the texts (NULL-terminated). */
+void member_one_of(struct validation *v, const struct place *at, const struct json *obj, const char *member,
+                   const char *const *allowed);
+/* Number of these members that are there and not null. */
+size_t members_given(const struct json *obj, const char *const *members, size_t n);
+bool text_is_one_of(struct slice s, const char *const *texts);
+/* Text of an IP address or a CIDR. family: 4 or 6. False when it is none. */
+bool text_is_ip(struct slice s, int *ret_family);
+bool text_is_cidr(struct slice s, int *ret_family);
 
 /* metadata of any object. */
 void validate_metadata(struct validation *v, const struct resource *res, const struct json *obj);
 void validate_metadata_update(struct validation *v, const struct resource *res, bool main, const struct json *obj,
                               const struct json *old);
+/* NULL when a finalizer's name is fine, else why not. */
+const char *validate_finalizer(struct slice s);
 /* A map of labels at a place. */
 void validate_labels(struct validation *v, const struct place *at, const struct json *labels);
 /* True when v is absent, null, "", [] or {}. */

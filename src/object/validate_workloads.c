@@ -111,6 +111,52 @@ static struct json *without_changes(const struct rule_call *c, const char *const
     return copy;
 }
 
+/* value: a DaemonSet's strategy: exactly one of the two numbers lets it move. */
+static void daemon_strategy(const struct rule_call *c)
+{
+    static const char *const types[] = {"OnDelete", "RollingUpdate", NULL};
+    struct place rolling = place_member(c->at, "rollingUpdate"), type = place_member(c->at, "type");
+    struct place here = place_member(&rolling, "maxUnavailable");
+    const struct json *r = json_get_str(c->value, "rollingUpdate"), *t = json_get_str(c->value, "type");
+    if (!is_blank(t) && !text_is_one_of(json_string(t), types))
+        place_not_supported(c->v, &type, t, types);
+    if (!slice_eq_str(json_string(t), "RollingUpdate"))
+        return;
+    const struct json *gone = json_get_str(r, "maxUnavailable"), *extra = json_get_str(r, "maxSurge");
+    if (!r)
+        place_required(c->v, &rolling, NULL);
+    else if (is_zero(gone) && is_zero(extra))
+        place_required(c->v, &here, "cannot be 0 when maxSurge is 0");
+    else if (!is_zero(gone) && !is_zero(extra))
+        place_invalid(c->v, &here, gone, "may not be set when maxSurge is not 0");
+}
+
+/* value: a StatefulSet's spec. */
+static void stateful_strategy(const struct rule_call *c)
+{
+    static const char *const types[] = {"OnDelete", "RollingUpdate", NULL};
+    struct place strategy = place_member(c->at, "updateStrategy"), type = place_member(&strategy, "type");
+    struct place rolling = place_member(&strategy, "rollingUpdate"), max = place_member(&rolling, "maxUnavailable");
+    const struct json *t = json_path(c->value, "updateStrategy.type"),
+                      *r = json_path(c->value, "updateStrategy.rollingUpdate");
+    const struct json *n = json_get_str(r, "maxUnavailable");
+    if (!is_blank(t) && !text_is_one_of(json_string(t), types))
+        place_not_supported(c->v, &type, t, types);
+    if (slice_eq_str(json_string(t), "OnDelete") && r)
+        place_invalid(c->v, &rolling, r, "only allowed for updateStrategy 'RollingUpdate'");
+    if (n && is_zero(n))
+        place_invalid(c->v, &max, n, "cannot be 0");
+}
+
+/* value: a new StatefulSet: its pods' names end in the service's. */
+static void service_name(const struct rule_call *c)
+{
+    const struct json *name = json_path(c->value, "spec.serviceName");
+    struct place spec = place_member(c->at, "spec"), here = place_member(&spec, "serviceName");
+    if (!c->update && !is_blank(name))
+        place_invalid(c->v, &here, name, validate_label_name(json_string(name)));
+}
+
 static void stateful_set_update(const struct rule_call *c)
 {
     static const char *const free[] = {"replicas",
@@ -218,15 +264,19 @@ static void cron_schedule(const struct rule_call *c)
         place_invalid(c->v, c->at, c->value, "failed to parse the schedule");
 }
 
-const struct rule_entry rules_workloads[] = {
+static const struct rule_entry entries[] = {
     {"cron_schedule", cron_schedule},
+    {"daemon_strategy", daemon_strategy},
     {"deadline", deadline},
     {"job", job},
     {"job_immutable", job_immutable},
     {"not_both_zero", not_both_zero},
     {"recreate_alone", recreate_alone},
     {"replication_controller", replication_controller},
+    {"service_name", service_name},
     {"stateful_set_update", stateful_set_update},
+    {"stateful_strategy", stateful_strategy},
     {"workload", workload},
-    {NULL, NULL},
 };
+
+const struct rule_table rules_workloads = RULE_TABLE(entries);

@@ -51,6 +51,7 @@ t_snapshot_under_load_becomes_a_new_cluster() {
     has "$(cat "$dir/out")" "whole and undamaged"
     has "$(cat "$dir/out")" "configmaps"
     revision=$(jq .revision "$dir/last.json")
+    same "$(admin snapshot verify "$dir/last" --server "$(address 3):6443" --output json | jq -r .server)" same
     same "$("$PINTLE" snapshot verify "$dir/last" --output json | jq .revision)" "$revision"
     objects=$(ask 1 GET "/api/v1/configmaps?resourceVersion=$revision&resourceVersionMatch=Exact" | jq -c '[.items[].metadata|del(.resourceVersion)]')
 

@@ -180,7 +180,7 @@ PY
 explain_all() {
     local kubectl=$1 resource version out
     while read -r resource version; do
-        out=$("$kubectl" --kubeconfig "$(kubeconfig "$2")" --cache-dir "$dir/cache" explain "$resource" --api-version="$version" --recursive) ||
+        out=$("$kubectl" --kubeconfig "$(config_of "$2")" --cache-dir "$dir/cache" explain "$resource" --api-version="$version" --recursive) ||
             { echo "$kubectl explain $resource: $out"; return 1; }
         has "$out" "metadata"
         has "$out" "DESCRIPTION:"
@@ -240,7 +240,7 @@ YAML
     sed 's/replicaz: 1/replicas: 0/; s/, portz: \[\]//' "$dir/wrong.yaml" >"$dir/right.yaml"
     for version in 1.20 1.32 1.36; do
         explain_all "$tools/kubectl-$version" 1
-        local kubectl="$tools/kubectl-$version --kubeconfig $(kubeconfig 1) --cache-dir $dir/cache"
+        local kubectl="$tools/kubectl-$version --kubeconfig $(config_of 1) --cache-dir $dir/cache"
         if $kubectl apply --validate=true -f "$dir/wrong.yaml" >"$dir/out" 2>&1; then cat "$dir/out"; return 1; fi
         has "$(cat "$dir/out")" replicaz
         $kubectl apply --validate=true -f "$dir/right.yaml"

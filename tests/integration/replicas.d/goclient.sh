@@ -1,7 +1,7 @@
 # Kubernetes' own Go library against three servers: protobuf, informers, server-side apply, leader election, a dead leader.
 
-# kubeconfig N: prints the file's name
-kubeconfig() {
+# config_of N: prints the file's name
+config_of() {
     cat >"$dir/kubeconfig-$1" <<YAML
 apiVersion: v1
 kind: Config
@@ -27,11 +27,11 @@ t_go_client() {
     cluster 1 2 3
     local dies others="" i
     dies=$(leader)
-    for i in 1 2 3; do [ "$i" = "$dies" ] || others="$others $(kubeconfig "$i")"; done
+    for i in 1 2 3; do [ "$i" = "$dies" ] || others="$others $(config_of "$i")"; done
     mkfifo "$dir/in"
     exec 9<>"$dir/in"
     # shellcheck disable=SC2086 # a list of files
-    (timeout 120 "$dir/goclient" $others "$(kubeconfig "$dies")" <"$dir/in" >"$dir/out" 2>&1; echo "ended" >>"$dir/out") &
+    (timeout 120 "$dir/goclient" $others "$(config_of "$dies")" <"$dir/in" >"$dir/out" 2>&1; echo "ended" >>"$dir/out") &
     eventually 60 grep -qE '^(READY TO KILL|ended)' "$dir/out"
     end "$dies" KILL
     echo "LEADER KILLED" >&9
