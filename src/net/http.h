@@ -27,6 +27,10 @@ enum {
     HTTP_CONNECTIONS_MAX = 20000, /* of a server */
 };
 
+/* What is said with 413: Kubernetes' words, which clients look for. */
+#define HTTP_TOO_LARGE "Request entity too large: limit is 3145728"
+_Static_assert(HTTP_BODY_MAX == 3145728, "HTTP_TOO_LARGE names the limit");
+
 struct http_header {
     struct slice name; /* lower case */
     struct slice value;
