@@ -123,7 +123,6 @@ static bool open_replica(struct replica_host *h)
                                          .segment_bytes = 1 << 20,
                                          .metrics = &h->metrics},
                                 .backup = {.dir = h->w->backup ? "/backup" : NULL,
-                                           .id = h->i + 1,
                                            .lag_ms = 400,
                                            .keep = 3,
                                            .base_every_ms = 3000},
