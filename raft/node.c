@@ -115,6 +115,8 @@ static void init_disk_metrics(struct raft_node *n, struct metrics *m)
                                     "Log writes that took longer than two election timeouts.");
     n->metrics.handovers = metrics_one(m, METRIC_COUNTER, "pintle_raft_disk_handovers_total",
                                        "Times leadership was handed over because of the disk.");
+    n->metrics.refused = metrics_one(m, METRIC_COUNTER, "pintle_raft_refused_total",
+                                     "Greetings of members whose data directory lost what it had confirmed.");
     n->metrics.disk_full =
         metrics_one(m, METRIC_GAUGE, "pintle_raft_disk_full", "1 while writes are refused for want of disk space.");
 }

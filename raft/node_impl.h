@@ -84,7 +84,7 @@ struct testifying {
 struct node_metrics {
     struct metric *is_leader, *term, *commit, *applied, *pending, *fsync, *syncs, *entries_synced;
     struct metric *etcd_fsync, *etcd_is_leader, *etcd_has_leader; /* under the names that dashboards know */
-    struct metric *stalls, *sync_recent, *handovers, *disk_full;
+    struct metric *stalls, *sync_recent, *handovers, *disk_full, *refused;
 };
 
 struct snapshot_send;

@@ -25,6 +25,7 @@ UNIT_TESTS += tests/unit/test_members
 UNIT_TESTS += tests/unit/test_raft_members
 UNIT_TESTS += tests/unit/test_raft_uv
 UNIT_TESTS += tests/unit/test_sealer
+UNIT_TESTS += tests/unit/test_seal
 UNIT_TESTS += tests/unit/test_raft_witness
 UNIT_TESTS += tests/unit/test_raft_flips
 UNIT_TESTS += tests/unit/test_raft_disk
@@ -152,7 +153,8 @@ JEPSEN_BROKEN = tests/sim/test_broken_stale tests/sim/test_broken_sync tests/sim
 	tests/sim/test_broken_compare
 check_PROGRAMS += $(JEPSEN_BROKEN)
 TESTS += $(JEPSEN_BROKEN)
-tests_sim_test_broken_stale_SOURCES = tests/sim/test_broken.c tests/sim/broken.h tests/sim/broken_stale.c $(JEPSEN_SIM)
+tests_sim_test_broken_stale_SOURCES = tests/sim/test_broken.c tests/sim/broken.h tests/sim/broken_stale.c \
+	jepsen/stale_reads.c $(JEPSEN_SIM)
 tests_sim_test_broken_stale_LDADD = libjepsen.a $(LDADD)
 tests_sim_test_broken_stale_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=raft_node_read
 tests_sim_test_broken_sync_SOURCES = tests/sim/test_broken.c tests/sim/broken.h tests/sim/broken_sync.c $(JEPSEN_SIM)

@@ -17,6 +17,7 @@ libpintle_a_SOURCES += \
   src/apiserver/nonresource.c src/apiserver/nonresource.h \
   src/apiserver/openapi.c src/apiserver/openapi.h \
   src/apiserver/operations.c \
+  src/apiserver/options.c src/apiserver/options.h \
   src/apiserver/output.c src/apiserver/output.h \
   src/apiserver/past.c src/apiserver/past.h \
   src/apiserver/pipeline.c \

@@ -78,6 +78,16 @@ struct json *api_output_item(struct api_request *r, struct arena *a, const struc
     return shape_object(r, a, api_item_json(r->api, a, item), columns, false);
 }
 
+struct json *api_output_tree(struct api_request *r, struct arena *a, struct json *obj, bool columns)
+{
+    if (r->shape == SHAPE_OBJECT)
+        return obj;
+    if (r->shape == SHAPE_PARTIAL)
+        return print_partial(a, obj);
+    struct json *row = print_row(a, r->res, obj, loop_wall(r->api->loop), row_object(r, a, obj));
+    return table_of(r, a, obj, row, columns);
+}
+
 /* ---- protobuf ---- */
 
 struct api_kind api_answer_kind(const struct api_request *r, bool list)
@@ -232,6 +242,20 @@ int api_output_envelope(struct api_request *r, const struct store_item *item,
 }
 
 /* ---- answers ---- */
+void api_list_none(struct api_request *r)
+{
+    struct arena *a = r->arena;
+    struct json *list = json_new_object(a);
+    struct api_kind kind = api_answer_kind(r, true);
+    bool table = r->shape == SHAPE_TABLE;
+    json_set_str(a, list, "kind", json_new_str(a, kind.kind));
+    json_set_str(a, list, "apiVersion", json_new_str(a, kind.api_version));
+    json_set_str(a, list, "metadata", json_new_object(a));
+    if (table)
+        json_set_str(a, list, "columnDefinitions", print_columns(a, r->res));
+    json_set_str(a, list, table ? "rows" : "items", json_new_array(a));
+    api_reply_json(r, 200, list);
+}
 
 void api_reply_object(struct api_request *r, int code, struct json *obj)
 {

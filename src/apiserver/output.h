@@ -12,6 +12,8 @@ bool api_output_raw(const struct api_request *r);
  * columnDefinitions, a whole Table), PartialObjectMetadata, or the object in r's version. NULL when it cannot be made.
  */
 struct json *api_output_item(struct api_request *r, struct arena *a, const struct store_item *item, bool columns);
+/* obj, of r's kind and version, in the shape that r wants it: for objects that are not stored (bookmarks). */
+struct json *api_output_tree(struct api_request *r, struct arena *a, struct json *obj, bool columns);
 /* The same as one list item's bytes, through a scratch arena; in protobuf with the tag and length that stand before it in
  * a list. 0 or negative errno. */
 int api_output_list_item(struct api_request *r, const struct store_item *item, struct chunk *ret);
@@ -30,6 +32,10 @@ struct api_kind api_answer_kind(const struct api_request *r, bool list);
 void api_reply_item(struct api_request *r, int code, const struct store_item *item);
 /* Answers with one object given as a tree, in the shape asked for. */
 void api_reply_object(struct api_request *r, int code, struct json *obj);
+/* Answers with a list of these, at the current revision; takes over the references. items lives in r's arena. read.c. */
+void api_list_items(struct api_request *r, struct store_item **items, size_t n);
+/* Answers with a list of r's resource that has nothing in it, in the shape asked for. */
+void api_list_none(struct api_request *r);
 /* Parses an item's JSON. NULL when memory is short, or it is sealed and cannot be opened (seal.h). */
 struct json *api_item_json(const struct api *api, struct arena *a, const struct store_item *item);
 /* The stored object in r's arena; NULL when there is none (ns: SLICE_NONE for cluster scope) or memory is short. */

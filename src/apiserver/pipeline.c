@@ -303,6 +303,16 @@ static void enter(struct api *api, struct api_request *r)
     api->m_inflight->value = (double)api->inflight;
 }
 
+/* From a replica only: anybody else could have another's write answered as done. */
+static void take_write_id(struct api_request *r)
+{
+    struct slice since = http_request_header(r->http, "x-pintle-write-since");
+    r->write_id = http_request_header(r->http, "x-pintle-write-id");
+    if (r->write_id.n > STORE_REQUEST_ID_MAX)
+        r->write_id = SLICE_NONE;
+    r->write_repeated = r->write_id.n && since.n && slice_to_u64(since, &r->write_since);
+}
+
 static void on_http_request(void *ctx, struct http_exchange *x)
 {
     struct api *api = ctx;
@@ -331,6 +341,8 @@ static void on_http_request(void *ctx, struct http_exchange *x)
         st.retry_after = API_RETRY_SECONDS;
     } else if (api->o.authn) {
         authn_http(api->o.authn, x, r->arena, &r->user, &st);
+        if (r->user.forwarded)
+            take_write_id(r);
         if (!st.code && !r->user.anonymous)
             impersonate(r, &st);
     } else {

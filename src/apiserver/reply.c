@@ -170,9 +170,9 @@ void api_reply_json(struct api_request *r, int code, const struct json *v)
 static struct json *details_json(struct arena *a, const struct status *st)
 {
     struct json *d = json_new_object(a);
-    if (st->name)
+    if (st->name && st->name[0])
         json_set_str(a, d, "name", json_new_str(a, st->name));
-    if (st->group)
+    if (st->group && st->group[0])
         json_set_str(a, d, "group", json_new_str(a, st->group));
     if (st->kind)
         json_set_str(a, d, "kind", json_new_str(a, st->kind));

@@ -49,8 +49,9 @@ enum api_validation { VALIDATION_WARN, VALIDATION_STRICT, VALIDATION_IGNORE };
 struct api_query {
     struct slice label_selector, field_selector, resource_version, resource_version_match, continue_token;
     struct slice field_manager, propagation, include_object, as_of;
+    struct slice bad_dry_run, bad_validation;      /* values that there are not; p NULL = none */
     int64_t limit, timeout_seconds, grace_seconds; /* -1 = not given */
-    bool watch, bookmarks, send_initial_events, dry_run, force, orphan_set, orphan;
+    bool watch, bookmarks, send_initial_events, send_initial_set, dry_run, force, force_set, orphan_set, orphan;
     enum api_validation validation;
 };
 
@@ -102,6 +103,11 @@ struct api_request {
     enum api_shape shape;
 
     struct user user;
+    /* Of a write that another replica passed on: what it is remembered by, and, when it was passed on before without an
+     * answer, a revision from before the first time. */
+    struct slice write_id;
+    uint64_t write_since;
+    bool write_repeated;
     const char *warnings[API_HEADERS_MAX]; /* Warning header texts */
     size_t n_warnings;
     bool replied; /* head sent */

@@ -3,8 +3,10 @@
 
 #include "apiserver/filter.h"
 #include "apiserver/internal.h"
+#include "apiserver/options.h"
 #include "apiserver/output.h"
 #include "apiserver/seal.h"
+#include "object/meta.h"
 #include "object/protobuf.h"
 
 enum {
@@ -24,7 +26,8 @@ struct watch {
     struct tree_node *initial; /* objects to send first, while sending them */
     struct tree_iter iter;
     uint64_t initial_revision;
-    bool sending_initial, bookmark_initial, columns_sent, ended, started;
+    uint64_t after; /* resourceVersion, 0 = any */
+    bool wants_initial, sending_initial, bookmark_initial, columns_sent, ended, started;
 };
 
 static void watch_end(struct watch *w, bool abort)
@@ -130,6 +133,15 @@ static void send_error(struct watch *w, int code, const char *reason, const char
     watch_end(w, send_made(w, FRAME_ERROR, api_status_json(r->arena, &st)) != 0);
 }
 
+/* What came after its place is no longer in the window. */
+static void expire(struct watch *w)
+{
+    const struct store *s = w->r->api->store;
+    uint64_t oldest = store_table_compacted(s, api_table(w->r->api, w->r->res));
+    send_error(w, 410, "Expired",
+               arena_printf(w->r->arena, "too old resource version: %lu (%lu)", w->sent_revision, oldest));
+}
+
 void api_watch_expire(struct api_request *r)
 {
     send_error(r->state, 410, "Expired", "The state of this server was found wrong, please list again");
@@ -184,21 +196,27 @@ static int send_frame(struct watch *w, enum frame frame, struct store_item *item
     return 0;
 }
 
+/* An object of the kind with nothing but its place in time, in the shape of the other events. */
+static struct json *bookmark_object(struct watch *w, struct arena *a, bool initial_end)
+{
+    const struct resource *res = w->r->res;
+    struct json *obj = json_new_object(a), *meta = json_new_object(a);
+    json_set_str(a, obj, "kind", json_new_str(a, res->kind));
+    json_set_str(a, obj, "apiVersion", json_new_str(a, res->api_version));
+    json_set_str(a, obj, "metadata", meta);
+    json_set_str(a, meta, "resourceVersion", json_new_str(a, arena_printf(a, "%lu", w->sent_revision)));
+    if (initial_end)
+        meta_set_annotation(a, obj, SLICE("k8s.io/initial-events-end"), SLICE("true"));
+    return api_output_tree(w->r, a, obj, !w->columns_sent);
+}
+
 static void send_bookmark(struct watch *w, bool initial_end)
 {
-    struct api_request *r = w->r;
     struct arena a;
-    arena_init(&a, 65536);
-    struct api_kind kind = api_answer_kind(r, false);
-    struct json *v = json_new_object(&a), *meta = json_new_object(&a), *notes = json_new_object(&a);
-    json_set_str(&a, v, "kind", json_new_str(&a, kind.kind));
-    json_set_str(&a, v, "apiVersion", json_new_str(&a, kind.api_version));
-    json_set_str(&a, meta, "resourceVersion", json_new_printf(&a, "%lu", w->sent_revision));
-    json_set_str(&a, notes, "k8s.io/initial-events-end", json_new_str(&a, "true"));
-    if (initial_end)
-        json_set_str(&a, meta, "annotations", notes);
-    json_set_str(&a, v, "metadata", meta);
-    send_made(w, FRAME_BOOKMARK, v);
+    arena_init(&a, API_ARENA_MAX);
+    struct json *obj = bookmark_object(w, &a, initial_end);
+    if (obj && !send_made(w, FRAME_BOOKMARK, obj))
+        w->columns_sent = true;
     arena_done(&a);
 }
 
@@ -228,7 +246,7 @@ static bool send_initial(struct watch *w)
     struct store_item *item;
     while (w->r->responder->queued(w->r) < WATCH_QUEUE_MAX) {
         item = tree_iter_next(&w->iter);
-        if (!item || !slice_starts(item_key(item), w->filter.prefix)) {
+        if (!item || api_filter_past(&w->filter, item)) {
             tree_unref(w->initial);
             w->initial = NULL;
             w->sending_initial = false;
@@ -255,7 +273,7 @@ static void watch_more(struct watch *w)
     while (r->responder->queued(r) < WATCH_QUEUE_MAX) {
         const struct store_event *e = store_watch_next(r->api->store, &w->cursor, &lost);
         if (lost) {
-            send_error(w, 410, "Expired", "The resourceVersion for the provided watch is too old.");
+            expire(w);
             return;
         }
         if (!e)
@@ -322,67 +340,80 @@ static void watch_begin(struct api_request *r, struct watch *w, uint64_t after)
     list_push(&r->api->streams, &r->link);
     api_stream_start(r, 200, r->encoding == ENCODE_PROTOBUF ? API_PROTOBUF ";stream=watch" : "application/json");
     if (rv == -ESTALE) {
-        send_error(w, 410, "Expired", "The resourceVersion for the provided watch is too old.");
+        expire(w);
         return;
     }
     if (rv) {
-        send_error(w, 504, "Timeout", "Too large resource version");
+        send_error(w, 504, "Timeout", "Timeout: Too large resource version");
         return;
     }
     loop_timer_start(r->api->loop, &w->timer, seconds * 1000 < WATCH_BOOKMARK_MS ? seconds * 1000 : WATCH_BOOKMARK_MS);
     watch_more(w);
 }
 
-static void watch_with_initial(struct api_request *r, int err)
+static void watch_now(struct api_request *r, int err)
 {
     struct watch *w = r->state;
     if (err) {
         api_reply_errno(r, err, "watching");
         return;
     }
-    w->initial_revision = store_revision(r->api->store);
-    w->initial = tree_ref(store_root(api_table(r->api, r->res)));
-    w->sending_initial = true;
-    tree_iter_init(&w->iter, w->initial, w->filter.prefix);
-    watch_begin(r, w, w->initial_revision);
+    uint64_t now = store_revision(r->api->store);
+    if (w->wants_initial) {
+        w->initial_revision = now;
+        w->initial = tree_ref(store_root(api_table(r->api, r->res)));
+        w->sending_initial = true;
+        tree_iter_init(&w->iter, w->initial, api_filter_start(&w->filter));
+    }
+    watch_begin(r, w, w->wants_initial || !w->after ? now : w->after);
 }
 
-static void watch_after(struct api_request *r, int err)
+static int parse_revision(struct api_request *r, struct watch *w, struct status *st)
 {
-    uint64_t after = 0;
-    (void)err;
-    slice_to_u64(r->options.resource_version, &after);
-    watch_begin(r, r->state, after);
+    struct slice rv = r->options.resource_version;
+    if (!rv.n || slice_to_u64(rv, &w->after))
+        return 0;
+    const char *why = arena_printf(
+        r->arena, "Invalid value: \"%" SLICE_FMT "\": strconv.ParseUint: parsing \"%" SLICE_FMT "\": invalid syntax",
+        SLICE_ARG(rv), SLICE_ARG(rv));
+    status_set(st, r->arena, 422, "%s%s%s \"\" is invalid: resourceVersion: %s", r->res->plural,
+               r->res->group[0] ? "." : "", r->res->group, why);
+    status_cause(st, r->arena, "FieldValueInvalid", "resourceVersion", "%s", why);
+    st->group = r->res->group;
+    st->kind = r->res->plural;
+    return st->code;
 }
 
-/* sendInitialEvents (WatchList): the objects there are, a bookmark, then changes. Without it a watch from "" or "0" gets
- * them too, without the bookmark; from a revision it gets what came later. */
+/* What a watch begins with, by resourceVersion and sendInitialEvents:
+ *
+ *              not given                     true                          false
+ *   unset      objects, then changes         objects, as new as any read   changes from now on
+ *   0          objects as they are here      objects as they are here      changes from what is here
+ *   N          changes after N               objects, not older than N     changes after N
+ *
+ * With sendInitialEvents=true and bookmarks, one that says so follows the objects (WatchList). */
 void api_watch(struct api_request *r)
 {
     struct status st = {0};
-    uint64_t revision = 0;
-    struct slice rv = r->options.resource_version;
     struct watch *w = arena_state(r->arena, struct watch);
+    const struct api_query *q = &r->options;
     r->state = w;
     w->r = r;
-    if (api_filter_parse(r, &w->filter, &st)) {
+    int rv = api_check_list_options(r, &st);
+    if (!rv)
+        rv = api_filter_parse(r, &w->filter, &st);
+    if (!rv)
+        rv = parse_revision(r, w, &st);
+    if (rv) {
         api_reply_status(r, &st);
         return;
     }
-    if (rv.n && !slice_to_u64(rv, &revision)) {
-        api_reply_error(r, 400, "Invalid value: \"%" SLICE_FMT "\": resourceVersion must be a number", SLICE_ARG(rv));
-        return;
-    }
-    w->bookmark_initial = r->options.send_initial_events;
-    if (!rv.n) {
-        api_when_confirmed(r, watch_with_initial);
+    w->wants_initial = q->send_initial_set ? q->send_initial_events : !w->after;
+    w->bookmark_initial = q->send_initial_set && q->send_initial_events && q->bookmarks;
+    if (!q->resource_version.n) {
+        api_when_confirmed(r, watch_now);
         return;
     }
     api_warn_stale(r);
-    if (!revision)
-        watch_with_initial(r, 0);
-    else if (r->options.send_initial_events)
-        api_wait_revision(r, revision, watch_with_initial);
-    else
-        api_wait_revision(r, revision, watch_after);
+    api_wait_revision(r, w->after, watch_now);
 }
