@@ -81,7 +81,7 @@ tests_sim_test_cluster_SOURCES = tests/sim/test_cluster.c tests/sim/cluster.c te
 	tests/sim/fake_node.c tests/sim/fake_node.h tests/sim/load.c tests/sim/load.h
 
 # libFuzzer programs, run by scripts/fuzz: one a parser that strangers reach.
-EXTRA_DIST += tests/fuzz/corpus
+EXTRA_DIST += tests/fuzz/corpus tests/fault
 if FUZZ
 noinst_PROGRAMS += tests/fuzz/fuzz_store tests/fuzz/fuzz_log tests/fuzz/fuzz_messages tests/fuzz/fuzz_snapshot tests/fuzz/fuzz_protobuf tests/fuzz/fuzz_object \
 	tests/fuzz/fuzz_yaml tests/fuzz/fuzz_patch tests/fuzz/fuzz_selector tests/fuzz/fuzz_quantity \

@@ -12,6 +12,8 @@ libpintle_a_SOURCES += \
   src/apiserver/evict.c \
   src/apiserver/history.c \
   src/apiserver/internal.h \
+  src/apiserver/join.c \
+  src/apiserver/members.c \
   src/apiserver/negotiate.c \
   src/apiserver/nodeproxy.c \
   src/apiserver/nonresource.c src/apiserver/nonresource.h \
@@ -37,5 +39,6 @@ libpintle_a_SOURCES += \
   src/apiserver/strategy_service.c \
   src/apiserver/strategy_sub.c \
   src/apiserver/token.c \
+  src/apiserver/tokens.c \
   src/apiserver/watch.c \
   src/apiserver/write.c src/apiserver/write.h

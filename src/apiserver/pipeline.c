@@ -569,6 +569,7 @@ struct api *api_new(struct loop *l, const struct api_options *o)
     api->authz = api_authz_new(api);
     api->forward = api_forward_new(api);
     api->nodes = api_nodes_new(api);
+    api->tokens = api_tokens_new(api);
     api->bootstrap = api_bootstrap_new(api);
     api->m_stale = metrics_one(o->metrics, METRIC_COUNTER, "pintle_api_stale_reads_total",
                                "Reads answered without a quorum, marked as such.");
@@ -632,6 +633,7 @@ void api_free(struct api *api)
         mem_free(l);
     }
     api_nodes_free(api->nodes);
+    api_tokens_free(api->tokens);
     api_forward_free(api->forward);
     api_authz_free(api->authz);
     for (struct map_entry *e = map_first(&api->documents); e; e = map_next(&api->documents, e)) {

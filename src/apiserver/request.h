@@ -126,6 +126,7 @@ struct api_request {
     /* Set while the request waits for nothing but a timer: the api is being freed, stop waiting and abort. */
     void (*on_close)(struct api_request *r);
     void *waiting;                /* for on_close */
+    uint64_t forward_until;       /* loop_now up to which it may be passed on; 0 = it never was */
     const struct json *allocates; /* a Service with addresses or ports that are not in the table yet */
 };
 
