@@ -161,7 +161,7 @@ tests_sim_test_broken_stale_LDADD = libjepsen.a $(LDADD)
 tests_sim_test_broken_stale_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=raft_node_read
 tests_sim_test_broken_sync_SOURCES = tests/sim/test_broken.c tests/sim/broken.h tests/sim/broken_sync.c $(JEPSEN_SIM)
 tests_sim_test_broken_sync_LDADD = libjepsen.a $(LDADD)
-tests_sim_test_broken_sync_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=file_sync
+tests_sim_test_broken_sync_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=file_sync -Wl,--wrap=fs_open
 noinst_PROGRAMS += tests/tools/snapshot_edit
 tests_tools_snapshot_edit_SOURCES = tests/tools/snapshot_edit.c
 tests_tools_snapshot_edit_LDADD = $(PINTLE_LIBS)

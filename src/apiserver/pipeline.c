@@ -347,6 +347,8 @@ static void on_http_request(void *ctx, struct http_exchange *x)
             impersonate(r, &st);
     } else {
         user_set_superuser(&r->user, r->arena);
+        take_write_id(r); /* only replicas send one here */
+        r->user.forwarded = r->write_id.n > 0;
     }
     if (st.code)
         api_reply_status(r, &st);

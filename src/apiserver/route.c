@@ -205,6 +205,8 @@ static void route_path(struct api_request *r, const struct parts *p)
 {
     bool core = p->n && slice_eq_str(p->at[0], "api"), named = p->n && slice_eq_str(p->at[0], "apis");
     r->fixed = api_fixed_find(r->path);
+    if (!r->fixed && r->path.n > 1 && r->path.p[r->path.n - 1] == '/') /* "/version/", as OpenAPI has it */
+        r->fixed = api_fixed_find(slice_of(r->path.p, r->path.n - 1));
     if (r->fixed) {
         r->route = ROUTE_FIXED;
     } else if (core && p->n == 1) {
