@@ -49,6 +49,7 @@ UNIT_TESTS += tests/unit/test_client_servers
 
 UNIT_TESTS += tests/unit/test_proxy_rules
 UNIT_TESTS += tests/unit/test_encodings
+UNIT_TESTS += tests/unit/test_openapi
 
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
