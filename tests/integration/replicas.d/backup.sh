@@ -300,3 +300,28 @@ t_a_full_backup_directory_hurts_nobody() {
     "$PINTLE" snapshot verify --backup-dir "$dir/backup/none"
 }
 failing() { [ "$(metric "$1" pintle_backup_failing)" = 1 ]; }
+
+t_others_join_what_was_recovered() {
+    grown 1 2 3
+    local i t
+    for i in $(seq 10); do put 1 "item-$i" "$i"; done
+    eventually 10 same_revisions 1 2 3
+    for i in 1 2 3; do end "$i" KILL; done
+    "$PINTLE" recover --data-dir "$dir/1/data"
+    members=1 server 1
+    eventually 30 ready 1
+    same "$(members_json 1 | jq '.members | length')" 1
+    put 1 after recovery
+    # The others' machines, with nothing on their disks.
+    rm -rf "$dir/2/data" "$dir/3/data"
+    t=$(token 1)
+    for i in 2 3; do
+        joins "$i" "$t"
+        eventually 30 ready "$i" || { tail -n 5 "$dir/1/log" "$dir/$i/log"; false; }
+    done
+    eventually 30 has_voters 1 3
+    end 1 KILL
+    eventually 20 get 2 after
+    same "$(get 3 item-10)" 10
+    eventually 10 put 2 and "goes on"
+}
