@@ -204,9 +204,11 @@ enum hist_type answer_fate(const struct answer *a)
         return HIST_OK;
     if (a->code < 500)
         return HIST_FAIL;
-    static const char no_leader[] = "no leader is known";
-    bool refused = a->code == 503 && memmem(a->body.p, a->body.n, no_leader, sizeof no_leader - 1);
-    return refused ? HIST_FAIL : HIST_INFO;
+    static const char *const refusals[] = {"no leader is known", "no quorum: a majority"};
+    for (size_t i = 0; i < 2 && a->code == 503; i++)
+        if (memmem(a->body.p, a->body.n, refusals[i], strlen(refusals[i])))
+            return HIST_FAIL;
+    return HIST_INFO;
 }
 
 void op_end_as(struct worker *w, const struct answer *a)

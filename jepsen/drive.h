@@ -11,7 +11,8 @@
  * Half of the requests insist on linearizable answers; the others may be answered without a quorum, marked as possibly
  * stale, and such an answer counts as none.
  *
- * Fate: an answer below 300 is ok; a refusal (4xx), "no leader is known", and a request that cannot have been sent are
+ * Fate: an answer below 300 is ok; a refusal (4xx), "no leader is known", "no quorum", and a request that cannot have
+ * been sent are
  * fail; anything else is info.
  *
  * Randomness comes from the run's seed. Thread: the loop's. */

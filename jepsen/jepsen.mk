@@ -30,6 +30,12 @@ jepsen_pintle_jepsen_SOURCES = jepsen/main.c jepsen/monitor.c jepsen/monitor.h j
   jepsen/report.c jepsen/report.h
 jepsen_pintle_jepsen_LDADD = libjepsen.a $(PINTLE_LIBS)
 
+# A server that is broken on purpose, to see it caught.
+noinst_PROGRAMS += jepsen/pintle-stale
+jepsen_pintle_stale_SOURCES = $(pintle_SOURCES) jepsen/stale_reads.c
+jepsen_pintle_stale_LDADD = $(pintle_LDADD)
+jepsen_pintle_stale_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=raft_node_read
+
 # Real servers under real faults for SOAK_HOURS (4); needs root.
 .PHONY: soak
 soak: all

@@ -115,6 +115,8 @@ static void init_disk_metrics(struct raft_node *n, struct metrics *m)
                                     "Log writes that took longer than two election timeouts.");
     n->metrics.handovers = metrics_one(m, METRIC_COUNTER, "pintle_raft_disk_handovers_total",
                                        "Times leadership was handed over because of the disk.");
+    n->metrics.refused = metrics_one(m, METRIC_COUNTER, "pintle_raft_refused_total",
+                                     "Greetings of members whose data directory lost what it had confirmed.");
     n->metrics.disk_full =
         metrics_one(m, METRIC_GAUGE, "pintle_raft_disk_full", "1 while writes are refused for want of disk space.");
 }
@@ -386,7 +388,8 @@ static void end_all(struct raft_node *n)
 
 static void stop_timers(struct raft_node *n)
 {
-    struct loop_timer *timers[] = {&n->timer, &n->wake, &n->space_timer, &n->snapshot_timer, &n->transfer_timer};
+    struct loop_timer *timers[] = {&n->timer,       &n->wake,           &n->drop_timer,
+                                   &n->space_timer, &n->snapshot_timer, &n->transfer_timer};
     for (size_t i = 0; i < sizeof(timers) / sizeof(*timers); i++)
         loop_timer_stop(n->l, timers[i]);
     loop_hook_remove(n->l, &n->hook);

@@ -33,6 +33,8 @@ enum refusal node_judge(struct raft_node *n, uint64_t from, const struct message
         return REFUSAL_NONE;
     }
     const struct witnessed *known = witness_find(&n->witness, from);
+    if (n->metrics.refused)
+        n->metrics.refused->value += 1;
     log_error(loop_log(n->l), "raft",
               "refused peer=%" PRIu64 " incarnation=%" PRIu64 " known=%" PRIu64
               " reason=\"its data directory lost what it confirmed\" remedy=\"wipe it and join as a new member\"",

@@ -42,7 +42,7 @@ static bool check_table(const struct store_table *t, struct slice from, struct s
         if (slice_eq(item_key(i), from))
             continue; /* was the last of the check before */
         check_item(i, c);
-        if (c->bytes < STORE_CHECK_BYTES)
+        if (c->bytes < STORE_CHECK_BYTES || i->key_len > sizeof c->key)
             continue;
         c->table = t->name;
         c->key_n = i->key_len;

@@ -45,10 +45,13 @@ static void txn_done(struct raft_proposal *p, int err);
 
 static void checked(struct replica *r, uint64_t index, const struct store_check *c)
 {
-    r->check_table_n = c->table.n;
-    if (c->table.n)
+    bool more = c->table.n && c->table.n <= sizeof r->check_table; /* no table is called so, but nothing forbids it */
+    r->check_table_n = more ? c->table.n : 0;
+    r->check_key_n = more ? c->key_n : 0;
+    if (more) {
         memcpy(r->check_table, c->table.p, c->table.n);
-    memcpy(r->check_key, c->key, r->check_key_n = c->key_n);
+        memcpy(r->check_key, c->key, c->key_n);
+    }
     raft_node_digest(r->raft, index, c->digest, c->damaged);
 }
 

@@ -215,6 +215,21 @@ void request_remember(struct store *s, struct slice id, uint64_t revision)
     map_put(&s->requests, id, (void *)(uintptr_t)(revision + 1));
 }
 
+int store_request_find(const struct store *s, struct slice id, uint64_t since, uint64_t *ret)
+{
+    enum { HALF = STORE_REQUESTS_MAX / 2 };
+    void *seen = map_get(&s->requests, id);
+    if (seen) {
+        *ret = (uint64_t)(uintptr_t)seen - 1;
+        return 0;
+    }
+    if (since < s->compacted && s->request_next == 0) /* it may have been forgotten: store_rebase */
+        return -ESTALE;
+    if (s->request_next < HALF)
+        return -ENOENT;
+    return s->request_ring[(s->request_next - HALF) % STORE_REQUESTS_MAX].revision <= since ? -ENOENT : -ESTALE;
+}
+
 /* ---- expiry heap ---- */
 
 static bool expires_before(const struct expiry *a, const struct expiry *b)

@@ -182,6 +182,10 @@ struct store_event {
 size_t store_table_events(const struct store_table *t);
 const struct store_event *store_table_event(const struct store_table *t, size_t i);
 size_t store_table_window_bytes(const struct store_table *t);
+/* Whether a transaction with this request id took effect, and its last operation's revision: 0, -ENOENT (it did not: it
+ * would be remembered, as no more than half of what can be remembered came after revision `since`), or -ESTALE (that
+ * cannot be told any more). */
+int store_request_find(const struct store *s, struct slice id, uint64_t since, uint64_t *ret);
 /* The event of a revision, or NULL when it is not in the window. */
 const struct store_event *store_event_at(const struct store *s, uint64_t revision);
 /* The newest revision at a time (its command's cluster time was not later). 0, or -ESTALE when the window does not tell. */

@@ -25,6 +25,7 @@ UNIT_TESTS += tests/unit/test_members
 UNIT_TESTS += tests/unit/test_raft_members
 UNIT_TESTS += tests/unit/test_raft_uv
 UNIT_TESTS += tests/unit/test_sealer
+UNIT_TESTS += tests/unit/test_seal
 UNIT_TESTS += tests/unit/test_raft_witness
 UNIT_TESTS += tests/unit/test_raft_flips
 UNIT_TESTS += tests/unit/test_raft_disk
@@ -47,6 +48,7 @@ UNIT_TESTS += tests/unit/test_agent_probes
 UNIT_TESTS += tests/unit/test_agent_volumes
 
 UNIT_TESTS += tests/unit/test_proxy_rules
+UNIT_TESTS += tests/unit/test_encodings
 
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
@@ -82,11 +84,12 @@ tests_sim_test_cluster_SOURCES = tests/sim/test_cluster.c tests/sim/cluster.c te
 	tests/sim/fake_node.c tests/sim/fake_node.h tests/sim/load.c tests/sim/load.h
 
 # libFuzzer programs, run by scripts/fuzz: one a parser that strangers reach.
-EXTRA_DIST += tests/fuzz/corpus
+EXTRA_DIST += tests/fuzz/corpus tests/fault
 if FUZZ
 noinst_PROGRAMS += tests/fuzz/fuzz_store tests/fuzz/fuzz_log tests/fuzz/fuzz_messages tests/fuzz/fuzz_snapshot tests/fuzz/fuzz_protobuf tests/fuzz/fuzz_object \
 	tests/fuzz/fuzz_yaml tests/fuzz/fuzz_patch tests/fuzz/fuzz_selector tests/fuzz/fuzz_quantity \
 	tests/fuzz/fuzz_time tests/fuzz/fuzz_jwt tests/fuzz/fuzz_rbac tests/fuzz/fuzz_json tests/fuzz/fuzz_apply
+	tests/fuzz/fuzz_time tests/fuzz/fuzz_jwt tests/fuzz/fuzz_rbac tests/fuzz/fuzz_backup
 tests_fuzz_fuzz_store_SOURCES = tests/fuzz/fuzz_store.c tests/fuzz/fuzz.h
 tests_fuzz_fuzz_store_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_store_LDADD = $(PINTLE_LIBS)
@@ -129,6 +132,9 @@ tests_fuzz_fuzz_json_LDADD = $(PINTLE_LIBS)
 tests_fuzz_fuzz_apply_SOURCES = tests/fuzz/fuzz_apply.c tests/fuzz/fuzz.h
 tests_fuzz_fuzz_apply_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_apply_LDADD = $(PINTLE_LIBS)
+tests_fuzz_fuzz_backup_SOURCES = tests/fuzz/fuzz_backup.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_backup_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_backup_LDADD = $(PINTLE_LIBS)
 tests_fuzz_fuzz_rbac_SOURCES = tests/fuzz/fuzz_rbac.c tests/fuzz/fuzz.h
 tests_fuzz_fuzz_rbac_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_rbac_LDADD = $(PINTLE_LIBS)
@@ -157,7 +163,8 @@ JEPSEN_BROKEN = tests/sim/test_broken_stale tests/sim/test_broken_sync tests/sim
 	tests/sim/test_broken_compare
 check_PROGRAMS += $(JEPSEN_BROKEN)
 TESTS += $(JEPSEN_BROKEN)
-tests_sim_test_broken_stale_SOURCES = tests/sim/test_broken.c tests/sim/broken.h tests/sim/broken_stale.c $(JEPSEN_SIM)
+tests_sim_test_broken_stale_SOURCES = tests/sim/test_broken.c tests/sim/broken.h tests/sim/broken_stale.c \
+	jepsen/stale_reads.c $(JEPSEN_SIM)
 tests_sim_test_broken_stale_LDADD = libjepsen.a $(LDADD)
 tests_sim_test_broken_stale_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=raft_node_read
 tests_sim_test_broken_sync_SOURCES = tests/sim/test_broken.c tests/sim/broken.h tests/sim/broken_sync.c $(JEPSEN_SIM)
@@ -180,3 +187,7 @@ tests_sim_test_backup_SOURCES = tests/sim/test_backup.c tests/sim/cluster.c test
 noinst_PROGRAMS += tests/bench/bench_store
 tests_bench_bench_store_SOURCES = tests/bench/bench_store.c
 tests_bench_bench_store_LDADD = $(PINTLE_LIBS)
+
+noinst_PROGRAMS += tests/bench/bench_backup
+tests_bench_bench_backup_SOURCES = tests/bench/bench_backup.c
+tests_bench_bench_backup_LDADD = $(PINTLE_LIBS)

@@ -1,8 +1,10 @@
 libpintle_a_SOURCES += \
   src/apiserver/api.h \
   src/apiserver/authz.c \
+  src/apiserver/body.c src/apiserver/body.h \
   src/apiserver/bootstrap.c \
   src/apiserver/delete.c \
+  src/apiserver/derived.c src/apiserver/derived.h \
   src/apiserver/discovery.c \
   src/apiserver/encode.c \
   src/apiserver/filter.c src/apiserver/filter.h \
@@ -10,11 +12,14 @@ libpintle_a_SOURCES += \
   src/apiserver/evict.c \
   src/apiserver/history.c \
   src/apiserver/internal.h \
+  src/apiserver/join.c \
+  src/apiserver/members.c \
   src/apiserver/negotiate.c \
   src/apiserver/nodeproxy.c \
   src/apiserver/nonresource.c src/apiserver/nonresource.h \
   src/apiserver/openapi.c src/apiserver/openapi.h \
   src/apiserver/operations.c \
+  src/apiserver/options.c src/apiserver/options.h \
   src/apiserver/output.c src/apiserver/output.h \
   src/apiserver/past.c src/apiserver/past.h \
   src/apiserver/pipeline.c \
@@ -34,5 +39,6 @@ libpintle_a_SOURCES += \
   src/apiserver/strategy_service.c \
   src/apiserver/strategy_sub.c \
   src/apiserver/token.c \
+  src/apiserver/tokens.c \
   src/apiserver/watch.c \
   src/apiserver/write.c src/apiserver/write.h

@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "apiserver/filter.h"
+#include "apiserver/options.h"
 #include "apiserver/output.h"
 #include "apiserver/write.h"
 #include "base/timefmt.h"
@@ -9,15 +10,6 @@
 #include "object/check.h"
 #include "object/meta.h"
 #include "object/protobuf.h"
-
-/* DeleteOptions, from the body or the query. */
-struct delete_options {
-    int64_t grace;            /* seconds, -1 = the kind's */
-    struct slice propagation; /* Background, Foreground, Orphan or empty */
-    struct slice uid;         /* preconditions */
-    uint64_t revision;
-    bool dry_run;
-};
 
 static const struct schema_type *options_type(void)
 {
@@ -36,29 +28,7 @@ static struct json *decode_options(struct api_request *r, struct status *st)
 static int parse_options(struct api_request *r, struct delete_options *o, struct status *st)
 {
     struct json *v = decode_options(r, st);
-    if (!v)
-        return st->code;
-    *o = (struct delete_options){.grace = json_int(json_get_str(v, "gracePeriodSeconds"), r->options.grace_seconds),
-                                 .propagation = json_path_string(v, "propagationPolicy"),
-                                 .uid = json_path_string(v, "preconditions.uid"),
-                                 .dry_run = json_len(json_get_str(v, "dryRun")) > 0};
-    struct slice revision = json_path_string(v, "preconditions.resourceVersion");
-    if (revision.n && !slice_to_u64(revision, &o->revision))
-        return status_set(st, r->arena, 400, "preconditions.resourceVersion must be a number");
-    if (!o->propagation.n)
-        o->propagation = r->options.propagation;
-    const struct json *orphan = json_get_str(v, "orphanDependents");
-    if (orphan || r->options.orphan_set)
-        o->propagation = json_bool(orphan, r->options.orphan) ? SLICE("Orphan") : SLICE("Background");
-    if (o->propagation.n && !slice_eq_str(o->propagation, "Orphan") && !slice_eq_str(o->propagation, "Foreground") &&
-        !slice_eq_str(o->propagation, "Background"))
-        return status_set(
-            st, r->arena, 422,
-            "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: \"%" SLICE_FMT
-            "\": supported values: \"Background\", \"Foreground\", \"Orphan\"",
-            SLICE_ARG(o->propagation));
-    r->options.dry_run |= o->dry_run;
-    return 0;
+    return v ? api_delete_options(r, v, o, st) : st->code;
 }
 
 /* How long a pod has to end; other kinds go at once. */
@@ -96,10 +66,39 @@ static bool namespace_terminates(struct api_request *r, struct write *w, struct 
     return json_len(json_path(obj, "spec.finalizers")) > 0;
 }
 
+/* The object must still be the one that the caller means. */
+static int check_preconditions(struct api_request *r, struct write *w, const struct json *old, struct status *st)
+{
+    const struct delete_options *o = w->ctx;
+    struct slice uid = meta_uid(old), revision = meta_resource_version(old);
+    const char *format = NULL;
+    if (o->uid.n && !slice_eq(o->uid, uid))
+        format =
+            arena_printf(r->arena,
+                         "the UID in the precondition (%" SLICE_FMT ") does not match the UID in record (%" SLICE_FMT
+                         "). The object might have been deleted and then recreated",
+                         SLICE_ARG(o->uid), SLICE_ARG(uid));
+    else if (o->revision.n && !slice_eq(o->revision, revision))
+        format = arena_printf(r->arena,
+                              "the ResourceVersion in the precondition (%" SLICE_FMT
+                              ") does not match the ResourceVersion in record (%" SLICE_FMT
+                              "). The object might have been modified",
+                              SLICE_ARG(o->revision), SLICE_ARG(revision));
+    if (!format)
+        return 0;
+    status_set(st, r->arena, 409, "Operation cannot be fulfilled on %s%s%s \"%" SLICE_FMT "\": %s", w->res->kind,
+               w->res->group[0] ? "." : "", w->res->group, SLICE_ARG(w->name), format);
+    st->name = arena_copy(r->arena, w->name).p;
+    st->group = w->res->group[0] ? w->res->group : NULL;
+    st->kind = w->res->kind;
+    return st->code;
+}
+
 static struct json *compute_delete(struct api_request *r, struct write *w, struct json *old, struct status *st)
 {
     const struct delete_options *o = w->ctx;
-    (void)st;
+    if (check_preconditions(r, w, old, st))
+        return NULL;
     struct json *obj = json_clone(r->arena, old);
     int64_t now = loop_wall(r->api->loop), grace = grace_of(w, old, o->grace);
     bool deleting = meta_is_deleting(old);
@@ -123,7 +122,7 @@ static void reply_delete(struct api_request *r, struct write *w, const struct st
 {
     (void)created;
     struct status st = {0};
-    if (!w->remove || strcmp(w->res->plural, "pods") == 0) {
+    if (!w->remove || w->res->returns_deleted) {
         api_reply_item(r, 200, item);
         return;
     }
@@ -147,8 +146,6 @@ static struct write *new_delete(struct api_request *r, const struct delete_optio
                         .name = name,
                         .compute = compute_delete,
                         .reply = reply_delete,
-                        .expected = o->revision,
-                        .expected_uid = o->uid,
                         .keep_managed_fields = true,
                         .deletes = true,
                         .ctx = (void *)o};
@@ -167,9 +164,10 @@ void api_delete(struct api_request *r)
 
 /* ---- deletecollection: one object after the other; what vanished meanwhile is fine ---- */
 
+/* The answer is the list of what was there. */
 struct collection {
     struct delete_options options;
-    struct slice *keys;
+    struct store_item **items; /* references */
     size_t n, at;
     struct arena scratch, *outer_arena; /* one deletion's memory at a time */
     struct api_responder own;           /* the request's responder, with the single deletes' answers caught */
@@ -184,6 +182,9 @@ static void next_deletion(struct loop_timer *t);
 static struct arena leave(struct api_request *r, struct collection *c)
 {
     struct arena scratch = c->scratch;
+    for (size_t i = 0; i < c->n; i++)
+        item_unref(c->items[i]);
+    c->n = 0;
     loop_timer_stop(r->api->loop, &c->timer);
     r->responder = c->outer;
     r->arena = c->outer_arena;
@@ -228,16 +229,20 @@ static void next_deletion(struct loop_timer *t)
     struct slice ns, name;
     r->on_close = NULL;
     arena_done(&c->scratch);
-    if (r->gone || c->at == c->n) {
+    if (r->gone) {
         leave(r, c);
-        r->replied = false;
-        if (r->gone)
-            r->responder->abort(r);
-        else
-            api_reply_status(r, &(struct status){0});
+        r->responder->abort(r);
         return;
     }
-    struct slice key = c->keys[c->at++];
+    if (c->at == c->n) {
+        size_t n = c->n;
+        c->n = 0; /* the list takes the references */
+        leave(r, c);
+        r->replied = false;
+        api_list_items(r, c->items, n);
+        return;
+    }
+    struct slice key = item_key(c->items[c->at++]);
     if (!slice_cut(key, '/', &ns, &name)) {
         name = key;
         ns = SLICE_NONE;
@@ -245,18 +250,19 @@ static void next_deletion(struct loop_timer *t)
     api_write(r, new_delete(r, &c->options, ns, name));
 }
 
-static int collect_keys(struct api_request *r, const struct api_filter *f, struct collection *c)
+static int collect(struct api_request *r, const struct api_filter *f, struct collection *c)
 {
     struct tree_node *root = store_root(api_table(r->api, r->res));
     struct tree_iter it;
-    c->keys = arena_alloc(r->arena, (tree_count(root) + 1) * sizeof *c->keys);
-    if (!c->keys)
+    size_t max = r->options.limit > 0 ? (size_t)r->options.limit : SIZE_MAX;
+    c->items = arena_alloc(r->arena, (tree_count(root) + 1) * sizeof(struct store_item *));
+    if (!c->items)
         return -ENOMEM;
-    tree_iter_init(&it, root, f->prefix);
-    for (struct store_item *i; (i = tree_iter_next(&it)) && slice_starts(item_key(i), f->prefix);)
+    tree_iter_init(&it, root, api_filter_start(f));
+    for (struct store_item *i; c->n < max && (i = tree_iter_next(&it)) && !api_filter_past(f, i);)
         if (api_filter_match(f, i))
-            c->keys[c->n++] = arena_copy(r->arena, item_key(i));
-    return arena_error(r->arena);
+            c->items[c->n++] = item_ref(i);
+    return 0;
 }
 
 void api_delete_collection(struct api_request *r)
@@ -268,10 +274,12 @@ void api_delete_collection(struct api_request *r)
         api_reply_status(r, &st);
         return;
     }
-    if (collect_keys(r, &filter, c)) {
+    if (collect(r, &filter, c)) {
         api_reply_error(r, 413, "the collection is too large to be deleted at once");
         return;
     }
+    r->write_id = SLICE_NONE; /* one for many transactions; deleting again what is left is the same request */
+    r->write_repeated = false;
     c->outer = r->responder;
     c->own = *r->responder;
     c->own.reply = caught;

@@ -3,10 +3,13 @@
 #include <stdio.h>
 
 #include "apiserver/internal.h"
+#include "apiserver/output.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "codec/yaml.h"
+#include "object/protobuf.h"
 
-static const char aggregated_type[] = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+static const char aggregated_params[] = ";g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
 static struct json *text_array(struct arena *a, const char *const *texts)
 {
@@ -79,7 +82,6 @@ static struct json *aggregated_group(struct arena *a, const struct api_group *g)
     struct json *v = json_new_object(a), *meta = json_new_object(a), *versions = json_new_array(a);
     if (g->name[0])
         json_set_str(a, meta, "name", json_new_str(a, g->name));
-    json_set_str(a, meta, "creationTimestamp", json_new_null(a));
     json_set_str(a, v, "metadata", meta);
     for (const char *const *version = g->versions; *version; version++) {
         struct json *one = json_new_object(a), *resources = json_new_array(a);
@@ -202,11 +204,21 @@ struct encoded {
     char etag[20]; /* quoted */
 };
 
-static struct encoded *keep(struct api *api, struct slice key, const struct json *v)
+static int encode(struct api_request *r, const struct json *v, struct buf *out)
+{
+    if (r->encoding == ENCODE_PROTOBUF)
+        return protobuf_encode(out, api_answer_type(r->arena, v), v);
+    if (r->encoding == ENCODE_YAML)
+        return yaml_write(out, v);
+    json_write(out, v);
+    return buf_add_char(out, '\n');
+}
+
+static struct encoded *keep(struct api_request *r, struct slice key, const struct json *v)
 {
     struct buf out = BUF_INIT(4 << 20);
     struct encoded *e = NULL;
-    if (v && !json_write(&out, v) && !buf_add_char(&out, '\n')) {
+    if (v && !encode(r, v, &out)) {
         e = mem_new(struct encoded);
         e->body = blob_copy(buf_slice(&out));
         snprintf(e->etag, sizeof e->etag, "\"%016lX\"", hash64(buf_slice(&out), 1));
@@ -217,7 +229,7 @@ static struct encoded *keep(struct api *api, struct slice key, const struct json
         return NULL;
     }
     if (e)
-        map_put(&api->documents, key, e);
+        map_put(&r->api->documents, key, e);
     return e;
 }
 
@@ -238,47 +250,20 @@ static struct json *build(struct api_request *r, bool wants_aggregated)
     }
 }
 
-/* Whether the aggregated form is asked for before any plain one. */
-static bool prefers_aggregated(const struct api_request *r)
-{
-    struct slice rest = r->accept, one;
-    if (r->route != ROUTE_API_VERSIONS && r->route != ROUTE_API_GROUPS)
-        return false;
-    while (rest.n) {
-        slice_cut(rest, ',', &one, &rest);
-        one = slice_trim(one);
-        bool json = slice_starts(one, SLICE("application/json"));
-        if (json && memmem(one.p, one.n, "as=APIGroupDiscoveryList", 24) && memmem(one.p, one.n, "v=v2", 4) &&
-            !memmem(one.p, one.n, "v=v2beta1", 9))
-            return true;
-        if (slice_eq_str(one, "application/json") || slice_eq_str(one, "*/*"))
-            return false;
-    }
-    return false;
-}
-
 void api_discovery(struct api_request *r)
 {
-    bool wants_aggregated = prefers_aggregated(r);
-    const char *key = arena_printf(r->arena, "%d %d %" SLICE_FMT "/%" SLICE_FMT, (int)r->route, wants_aggregated,
-                                   SLICE_ARG(r->group), SLICE_ARG(r->version));
+    static const char *const types[] = {
+        [ENCODE_JSON] = "application/json", [ENCODE_YAML] = "application/yaml", [ENCODE_PROTOBUF] = API_PROTOBUF};
+    bool wants_aggregated = r->shape == SHAPE_DISCOVERY;
+    const char *key = arena_printf(r->arena, "%d %d %d %" SLICE_FMT "/%" SLICE_FMT, (int)r->route, wants_aggregated,
+                                   (int)r->encoding, SLICE_ARG(r->group), SLICE_ARG(r->version));
     struct encoded *e = map_get(&r->api->documents, slice_str(key));
     if (!e)
-        e = keep(r->api, slice_str(key), build(r, wants_aggregated));
+        e = keep(r, slice_str(key), build(r, wants_aggregated));
     if (!e) {
         api_reply_error(r, 404, "the server could not find the requested resource");
         return;
     }
-    struct slice seen = r->http ? http_request_header(r->http, "if-none-match") : SLICE_NONE;
-    bool unchanged = slice_eq_str(seen, e->etag);
-    struct http_header headers[] = {
-        {SLICE("content-type"), slice_str(wants_aggregated ? aggregated_type : "application/json")},
-        {SLICE("etag"), slice_str(e->etag)},
-        {SLICE("vary"), SLICE("Accept")},
-        {SLICE("cache-control"), SLICE("public")},
-    };
-    struct chunk body = chunk_part(e->body, 0, unchanged ? 0 : e->body->n);
-    api_account(r, unchanged ? 304 : 200);
-    r->replied = true;
-    r->responder->reply(r, unchanged ? 304 : 200, headers, sizeof headers / sizeof *headers, &body, 1);
+    const char *type = arena_printf(r->arena, "%s%s", types[r->encoding], wants_aggregated ? aggregated_params : "");
+    api_reply_document(r, type, e->etag, chunk_part(e->body, 0, e->body->n), false);
 }

@@ -13,6 +13,8 @@ int api_filter_parse(struct api_request *r, struct api_filter *f, struct status 
     struct slice ns = r->res->namespaced ? r->ns : SLICE_NONE;
     struct slice wanted_ns = selector_exact(&f->fields, SLICE("metadata.namespace"));
     struct slice name = r->name.n ? r->name : selector_exact(&f->fields, SLICE("metadata.name"));
+    if (r->name.n && f->fields.n && !slice_eq(selector_exact(&f->fields, SLICE("metadata.name")), r->name))
+        return status_set(st, r->arena, 400, "fieldSelector metadata.name doesn't match requested name");
     if (!ns.n && wanted_ns.n && r->res->namespaced)
         ns = wanted_ns;
     if (ns.n)
@@ -40,6 +42,16 @@ static struct slice field_value(const void *ctx, struct slice key)
     if (slice_eq_str(key, "metadata.namespace"))
         return ns;
     return attrs_get(item_attrs(item), STORE_ATTR_FIELD, key);
+}
+
+struct slice api_filter_start(const struct api_filter *f)
+{
+    return f->only.p ? f->only : f->prefix;
+}
+
+bool api_filter_past(const struct api_filter *f, const struct store_item *item)
+{
+    return f->only.p ? !slice_eq(item_key(item), f->only) : !slice_starts(item_key(item), f->prefix);
 }
 
 bool api_filter_match(const struct api_filter *f, const struct store_item *item)

@@ -15,6 +15,9 @@ struct api_filter {
 
 /* From r's namespace, name and options. 0, or 400 with *st. Lives in r's arena. */
 int api_filter_parse(struct api_request *r, struct api_filter *f, struct status *st);
+/* Where a scan in key order begins, and whether it has passed the last key that can match. */
+struct slice api_filter_start(const struct api_filter *f);
+bool api_filter_past(const struct api_filter *f, const struct store_item *item);
 /* NULL never matches. */
 bool api_filter_match(const struct api_filter *f, const struct store_item *item);
 /* Whether selectors leave anything out. */

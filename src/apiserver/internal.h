@@ -12,6 +12,8 @@ enum {
     API_BARRIER_MS = 5000,        /* a linearizable read waits this long for the leader */
     API_TXN_RETRIES = 8,          /* a patch is computed anew this often when others write the same object */
     API_LIST_BATCH = 256 << 10,   /* bytes of a list queued at a time */
+    API_LIST_TURN = 1 << 20,      /* bytes of stored objects a list looks at before others have their turn */
+    API_DERIVED_MAX = 32 << 20,   /* encodings made of stored objects that are kept */
     API_SNAPSHOT_QUEUE = 2 << 20, /* bytes of a snapshot queued before more is made */
     API_RETRY_SECONDS = 1,        /* Retry-After while there is no leader */
 };
@@ -21,9 +23,11 @@ struct api_listener {
     struct api_listener *next;
 };
 
+struct api_derived; /* derived.h: encodings made of stored objects */
 struct api_authz;   /* authz.c: RBAC and Node authorizer fed from the store */
 struct api_forward; /* forward.c: connections to the other replicas */
 struct api_nodes;   /* nodeproxy.c: connections to agents */
+struct api_tokens;  /* tokens.c: bootstrap tokens */
 
 struct api {
     struct loop *loop;
@@ -36,9 +40,11 @@ struct api {
     struct list answered;  /* api_local.link: in-process requests whose done is to run in the next turn */
     struct loop_timer deliver;
     struct replica_listener role;
+    struct api_derived *derived;
     struct api_authz *authz;
     struct api_forward *forward;
     struct api_nodes *nodes;
+    struct api_tokens *tokens;
     struct api_bootstrap *bootstrap;
     bool leaderless; /* no leader is known, since (loop_now); confirmed: wall clock then, 0 = never knew one */
     uint64_t leaderless_since;
@@ -46,6 +52,7 @@ struct api {
     uint64_t instance; /* random, for request ids */
     uint64_t next_request;
     size_t inflight, snapshot_streams;
+    bool joining; /* a newcomer is being added */
     bool draining;
     bool closed; /* freed as soon as the last request has left */
     uint64_t started;
@@ -125,11 +132,31 @@ void api_access_rules(struct api *api, const struct user *u, struct slice ns, st
 bool api_access_covers(struct api *api, const struct user *u, struct slice ns, const struct json *rules,
                        struct arena *a, const char **missing);
 
+/* ---- tokens.c ---- */
+struct api_tokens *api_tokens_new(struct api *api);
+void api_tokens_free(struct api_tokens *t);
+/* False when user is a bootstrap token's that is gone or has expired. */
+bool api_token_stands(struct api *api, struct slice user);
+
+/* ---- members.c, join.c: rows of nonresource.c ---- */
+void api_members(struct api_request *r);
+void api_ca(struct api_request *r);
+void api_join(struct api_request *r);
+/* Where replica id's API is reached, or NULL. Valid until control returns to the loop. */
+const char *api_address_of(struct api *api, uint64_t id);
+/* The replicas that serve the API, by id. */
+size_t api_addresses(struct api *api, struct api_member out[API_MEMBERS_MAX]);
+/* Answers the end of an operation on members. */
+struct members_op;
+void api_reply_members_error(struct api_request *r, const struct members_op *op, int err);
+
 /* ---- forward.c, nodeproxy.c, bootstrap.c ---- */
 struct api_forward *api_forward_new(struct api *api);
 void api_forward_free(struct api_forward *f);
 struct api_nodes *api_nodes_new(struct api *api);
 void api_nodes_free(struct api_nodes *n);
+/* The first address of the service range: the Service "kubernetes". */
+const char *api_service_ip(const struct api *api, struct arena *a);
 struct api_bootstrap *api_bootstrap_new(struct api *api);
 void api_bootstrap_start(struct api_bootstrap *b);
 void api_bootstrap_stop(struct api_bootstrap *b);

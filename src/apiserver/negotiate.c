@@ -1,17 +1,20 @@
-/* Accept and Content-Type (RFC 9110 §12.5.1) as Kubernetes uses them: media types with parameters "as", "v", "g". */
-#include "apiserver/request.h"
+/* Accept and Content-Type as Kubernetes reads them: the clauses of Accept by falling quality (RFC 9110 §12.5.1), the more
+ * specific first among equals; of each the first of our types that it covers and whose parameters can be had.
+ * Parameters:
+ * as, g, v (another shape of the answer), stream (watch); others do not matter. */
+#include "apiserver/internal.h"
+
+enum { CLAUSES_MAX = 32 };
 
 static const struct {
-    const char *type;
+    const char *subtype; /* of application/ */
     enum api_encoding encoding;
+    bool streams; /* has a form for watches */
 } encodings[] = {
-    {"application/json", ENCODE_JSON}, {"*/*", ENCODE_JSON},        {"application/*", ENCODE_JSON},
-    {"application/yaml", ENCODE_YAML}, {"text/plain", ENCODE_JSON},
-};
+    {"json", ENCODE_JSON, true}, {"yaml", ENCODE_YAML, false}, {"vnd.kubernetes.protobuf", ENCODE_PROTOBUF, true}};
 
-struct offer {
-    enum api_encoding encoding;
-    enum api_shape shape;
+struct clause {
+    struct slice type, subtype, params;
     int quality; /* thousandths */
 };
 
@@ -30,61 +33,147 @@ static int parse_quality(struct slice v)
     return q;
 }
 
-static bool parse_shape(struct slice as, bool v1, enum api_shape *ret)
+static bool next_param(struct slice *params, struct slice *key, struct slice *value)
 {
-    if (!as.n)
-        *ret = SHAPE_OBJECT;
-    else if (slice_eq_str(as, "Table") && v1)
-        *ret = SHAPE_TABLE;
-    else if (slice_starts(as, SLICE("PartialObjectMetadata")) && v1)
-        *ret = SHAPE_PARTIAL;
-    else
+    struct slice one;
+    if (!params->n)
         return false;
+    slice_cut(*params, ';', &one, params);
+    slice_cut(slice_trim(one), '=', key, value);
+    *key = slice_trim(*key);
+    *value = slice_trim(*value);
     return true;
 }
 
-/* One element of Accept; false when we cannot give it. */
-static bool parse_offer(struct slice text, struct offer *ret)
+static struct clause parse_clause(struct slice text)
 {
-    struct slice type, params, param, key, value, as = SLICE_NONE;
-    bool v1 = true, known = false;
-    ret->quality = 1000;
-    slice_cut(text, ';', &type, &params);
-    type = slice_trim(type);
-    for (size_t i = 0; i < sizeof encodings / sizeof *encodings && !known; i++) {
-        known = slice_ieq(type, slice_str(encodings[i].type));
-        ret->encoding = encodings[i].encoding;
+    struct clause c = {.quality = 1000};
+    struct slice media, rest, key, value;
+    slice_cut(text, ';', &media, &c.params);
+    slice_cut(slice_trim(media), '/', &c.type, &c.subtype);
+    rest = c.params;
+    while (next_param(&rest, &key, &value))
+        if (slice_ieq(key, SLICE("q")))
+            c.quality = parse_quality(value);
+    return c;
+}
+
+static bool is_star(struct slice s)
+{
+    return slice_eq_str(s, "*");
+}
+
+static bool comes_before(const struct clause *a, const struct clause *b)
+{
+    if (a->quality != b->quality)
+        return a->quality > b->quality;
+    if (is_star(a->type) != is_star(b->type))
+        return is_star(b->type);
+    return is_star(b->subtype) && !is_star(a->subtype);
+}
+
+/* The clauses of Accept in the order of their weight. */
+static size_t parse_accept(struct slice accept, struct clause out[CLAUSES_MAX])
+{
+    struct slice one;
+    size_t n = 0;
+    while (accept.n && n < CLAUSES_MAX) {
+        slice_cut(accept, ',', &one, &accept);
+        struct clause c = parse_clause(one);
+        size_t i = n++;
+        for (; i > 0 && comes_before(&c, &out[i - 1]); i--)
+            out[i] = out[i - 1];
+        out[i] = c;
     }
-    while (params.n) {
-        slice_cut(params, ';', &param, &params);
-        slice_cut(slice_trim(param), '=', &key, &value);
+    return n;
+}
+
+/* The shape that as, g and v name. False when r has none such in that encoding. */
+static bool parse_shape(const struct api_request *r, enum api_encoding encoding, struct slice as, struct slice group,
+                        struct slice version, enum api_shape *ret)
+{
+    bool meta = slice_eq_str(group, "meta.k8s.io") && slice_eq_str(version, "v1");
+    if (r->route == ROUTE_API_VERSIONS || r->route == ROUTE_API_GROUPS) {
+        *ret = SHAPE_DISCOVERY;
+        return slice_eq_str(as, "APIGroupDiscoveryList") && slice_eq_str(group, "apidiscovery.k8s.io") &&
+               slice_eq_str(version, "v2");
+    }
+    *ret = slice_eq_str(as, "Table") ? SHAPE_TABLE : SHAPE_PARTIAL;
+    if (*ret == SHAPE_TABLE)
+        return meta && r->route == ROUTE_RESOURCE && encoding != ENCODE_PROTOBUF;
+    return meta && (slice_eq_str(as, "PartialObjectMetadata") || slice_eq_str(as, "PartialObjectMetadataList"));
+}
+
+static bool parse_params(const struct api_request *r, size_t encoding, struct slice params, enum api_shape *ret)
+{
+    struct slice key, value, as = SLICE_NONE, group = SLICE_NONE, version = SLICE_NONE;
+    while (next_param(&params, &key, &value)) {
         if (slice_ieq(key, SLICE("as")))
             as = value;
+        else if (slice_ieq(key, SLICE("g")))
+            group = value;
         else if (slice_ieq(key, SLICE("v")))
-            v1 = slice_eq_str(value, "v1");
-        else if (slice_ieq(key, SLICE("q")))
-            ret->quality = parse_quality(value);
+            version = value;
+        else if (slice_ieq(key, SLICE("stream")) && value.n &&
+                 (!slice_eq_str(value, "watch") || !encodings[encoding].streams))
+            return false;
     }
-    return known && ret->quality > 0 && parse_shape(as, v1, &ret->shape);
+    *ret = SHAPE_OBJECT;
+    return (!as.n && !group.n && !version.n) || parse_shape(r, encodings[encoding].encoding, as, group, version, ret);
+}
+
+/* Sets r's encoding and shape. False when nothing that is accepted can be had. */
+static bool choose(struct api_request *r)
+{
+    struct clause clauses[CLAUSES_MAX];
+    size_t n = parse_accept(slice_trim(r->accept), clauses);
+    r->encoding = ENCODE_JSON;
+    r->shape = SHAPE_OBJECT;
+    for (size_t i = 0; i < n; i++) {
+        const struct clause *c = &clauses[i];
+        for (size_t e = 0; e < sizeof encodings / sizeof *encodings; e++) {
+            bool covers = is_star(c->type)
+                              ? is_star(c->subtype)
+                              : slice_ieq(c->type, SLICE("application")) &&
+                                    (is_star(c->subtype) || slice_ieq(c->subtype, slice_str(encodings[e].subtype)));
+            enum api_shape shape;
+            if (!covers || !parse_params(r, e, c->params, &shape))
+                continue;
+            r->encoding = encodings[e].encoding;
+            r->shape = shape;
+            return true;
+        }
+    }
+    return n == 0;
+}
+
+/* Bytes of another's making: what the client accepts is for the other to know. */
+static bool passes_through(const struct api_request *r)
+{
+    static const char *const subs[] = {"log", "exec", "attach", "portforward", "proxy"};
+    for (size_t i = 0; r->sub && i < sizeof subs / sizeof *subs; i++)
+        if (slice_eq_str(r->sub_name, subs[i]))
+            return true;
+    return false;
 }
 
 static int negotiate_accept(struct api_request *r, struct status *st)
 {
-    struct slice rest = r->accept, one;
-    struct offer best = {.quality = 0}, offer;
-    if (!slice_trim(rest).n)
-        return 0; /* anything goes: JSON */
-    while (rest.n) {
-        slice_cut(rest, ',', &one, &rest);
-        if (parse_offer(one, &offer) && offer.quality > best.quality)
-            best = offer;
-    }
-    if (!best.quality)
-        return status_set(st, r->arena, 406,
-                          "only the following media types are accepted: application/json, application/yaml");
-    r->encoding = best.encoding;
-    r->shape = best.shape;
-    return 0;
+    bool watch = r->route == ROUTE_RESOURCE && r->verb == API_WATCH, fine = choose(r);
+    if (r->route == ROUTE_FIXED || r->route == ROUTE_NOT_FOUND || passes_through(r))
+        return 0;
+    if (fine && !(watch && r->encoding == ENCODE_YAML))
+        return 0;
+    r->encoding = ENCODE_JSON;
+    return status_set(st, r->arena, 406, "only the following media types are accepted: %s",
+                      watch ? "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"
+                            : "application/json, application/yaml, application/vnd.kubernetes.protobuf");
+}
+
+void api_negotiate_errors(struct api_request *r)
+{
+    choose(r);
+    r->shape = SHAPE_OBJECT;
 }
 
 static const struct {
@@ -121,9 +210,9 @@ int api_negotiate(struct api_request *r, struct status *st)
     if (r->verb == API_PATCH)
         return negotiate_patch(r, type, st);
     if (!r->body.n || !type.n || slice_ieq(type, SLICE("application/json")) ||
-        slice_ieq(type, SLICE("application/yaml")) || slice_ieq(type, SLICE("application/vnd.kubernetes.protobuf")))
+        slice_ieq(type, SLICE("application/yaml")) || slice_ieq(type, SLICE(API_PROTOBUF)))
         return 0;
-    if (r->sub && (slice_eq_str(r->sub_name, "proxy") || slice_eq_str(r->sub_name, "exec")))
+    if (passes_through(r))
         return 0;
     return status_set(st, r->arena, 415,
                       "the body of the request was in an unknown format - accepted media types include: "

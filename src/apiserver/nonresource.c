@@ -173,6 +173,9 @@ static const struct api_fixed fixed[] = {
     {"/pintle/v1/history", false, false, api_history},
     {"/pintle/v1/snapshot", false, false, api_snapshot},
     {"/openapi/v3", true, false, api_openapi_v3},
+    {"/pintle/v1/ca", false, true, api_ca},
+    {"/pintle/v1/join", false, false, api_join},
+    {"/pintle/v1/members", true, false, api_members},
 };
 
 static void serve_root(struct api_request *r)

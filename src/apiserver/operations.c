@@ -1,6 +1,7 @@
 /* create, update and patch: how each computes the new object. */
 #include <errno.h>
 
+#include "apiserver/options.h"
 #include "apiserver/output.h"
 #include "apiserver/write.h"
 #include "object/apply.h"
@@ -15,6 +16,15 @@ static struct write *new_write(struct api_request *r)
     if (r->sub)
         w->sub = w->manager_sub = slice_str(r->sub->name);
     return w;
+}
+
+static void run(struct api_request *r, struct write *w)
+{
+    struct status st;
+    if (api_check_write_options(r, &st))
+        api_reply_status(r, &st);
+    else
+        api_write(r, w);
 }
 
 /* ---- create ---- */
@@ -42,7 +52,7 @@ void api_create(struct api_request *r)
     struct write *w = new_write(r);
     w->compute = compute_create;
     w->must_create = true;
-    api_write(r, w);
+    run(r, w);
 }
 
 /* ---- update ---- */
@@ -76,12 +86,19 @@ static int take_conditions(struct api_request *r, struct write *w, const struct 
         st->kind = w->res->plural;
         return st->code;
     }
-    if (w->expected_uid.n && old && !slice_eq(w->expected_uid, meta_uid(old)))
-        return status_set(st, r->arena, 409,
-                          "Operation cannot be fulfilled on %s \"%" SLICE_FMT
-                          "\": Precondition failed: UID in precondition: %" SLICE_FMT
-                          ", UID in object meta: %" SLICE_FMT,
-                          w->res->plural, SLICE_ARG(w->name), SLICE_ARG(w->expected_uid), SLICE_ARG(meta_uid(old)));
+    if (w->expected_uid.n && old && !slice_eq(w->expected_uid, meta_uid(old))) {
+        status_set(st, r->arena, 409,
+                   "Operation cannot be fulfilled on %s%s%s \"%" SLICE_FMT
+                   "\": StorageError: invalid object, Code: 4, Key: /registry/%s/%" SLICE_FMT
+                   ", ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: %" SLICE_FMT
+                   ", UID in object meta: %" SLICE_FMT,
+                   w->res->plural, w->res->group[0] ? "." : "", w->res->group, SLICE_ARG(w->name), w->res->plural,
+                   SLICE_ARG(item_key(w->old)), SLICE_ARG(w->expected_uid), SLICE_ARG(meta_uid(old)));
+        st->name = arena_copy(r->arena, w->name).p;
+        st->group = w->res->group[0] ? w->res->group : NULL;
+        st->kind = w->res->plural;
+        return st->code;
+    }
     return 0;
 }
 
@@ -116,7 +133,7 @@ void api_update(struct api_request *r)
     struct write *w = new_write(r);
     w->compute = compute_update;
     w->may_create = r->res->create_on_update && !r->sub;
-    api_write(r, w);
+    run(r, w);
 }
 
 /* ---- patch ---- */
@@ -165,12 +182,6 @@ static struct json *compute_apply(struct api_request *r, struct write *w, struct
     struct json *patch = api_decode(r, r->res, NULL, true, st);
     if (!patch || check_names(r, patch, st))
         return NULL;
-    if (!r->options.field_manager.n) {
-        status_set(st, r->arena, 400,
-                   "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for "
-                   "apply patch");
-        return NULL;
-    }
     struct apply_request rq = {.res = r->res,
                                .sub = w->manager_sub,
                                .manager = r->options.field_manager,
@@ -185,11 +196,5 @@ void api_patch(struct api_request *r)
     w->compute = r->patch_type == PATCH_APPLY ? compute_apply : compute_patch;
     w->keep_managed_fields = r->patch_type == PATCH_APPLY;
     w->may_create = r->patch_type == PATCH_APPLY && !r->sub;
-    if (r->options.force && r->patch_type != PATCH_APPLY) {
-        api_reply_error(r, 400,
-                        "PatchOptions.meta.k8s.io \"\" is invalid: force: Forbidden: may not be specified for "
-                        "non-apply patch");
-        return;
-    }
-    api_write(r, w);
+    run(r, w);
 }

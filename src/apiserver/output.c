@@ -2,10 +2,13 @@
 
 #include <errno.h>
 
+#include "apiserver/derived.h"
 #include "apiserver/internal.h"
 #include "apiserver/seal.h"
 #include "object/convert.h"
+#include "object/meta.h"
 #include "object/print.h"
+#include "object/protobuf.h"
 
 bool api_output_raw(const struct api_request *r)
 {
@@ -75,20 +78,183 @@ struct json *api_output_item(struct api_request *r, struct arena *a, const struc
     return shape_object(r, a, api_item_json(r->api, a, item), columns, false);
 }
 
-int api_output_list_item(struct api_request *r, const struct store_item *item, struct chunk *ret)
+struct json *api_output_tree(struct api_request *r, struct arena *a, struct json *obj, bool columns)
+{
+    if (r->shape == SHAPE_OBJECT)
+        return obj;
+    if (r->shape == SHAPE_PARTIAL)
+        return print_partial(a, obj);
+    struct json *row = print_row(a, r->res, obj, loop_wall(r->api->loop), row_object(r, a, obj));
+    return table_of(r, a, obj, row, columns);
+}
+
+/* ---- protobuf ---- */
+
+struct api_kind api_answer_kind(const struct api_request *r, bool list)
+{
+    static const char meta[] = "meta.k8s.io/v1";
+    switch (r->shape) {
+    case SHAPE_TABLE:
+        return (struct api_kind){meta, "Table"};
+    case SHAPE_PARTIAL:
+        return (struct api_kind){meta, list ? "PartialObjectMetadataList" : "PartialObjectMetadata"};
+    default:
+        return (struct api_kind){r->res->api_version, list ? r->res->list_kind : r->res->kind};
+    }
+}
+
+static const struct schema_type *meta_type(struct arena *a, struct slice kind)
+{
+    const struct schema_type *t = schema_type_find(
+        slice_str(arena_printf(a, "io.k8s.apimachinery.pkg.apis.meta.v1.%" SLICE_FMT, SLICE_ARG(kind))));
+    return t && !slice_eq_str(kind, "Table") ? t : NULL;
+}
+
+/* The body of a subresource that is no resource itself: Scale, Eviction, TokenRequest. */
+static const struct schema_type *sub_type(struct slice group, struct slice version, struct slice kind)
+{
+    for (size_t i = 0; i < resource_count(); i++) {
+        const struct resource *res = resource_at(i);
+        for (size_t j = 0; j < res->n_subs; j++) {
+            const struct resource_sub *sub = &res->subs[j];
+            if (slice_eq_str(group, sub->group) && slice_eq_str(version, sub->version) && slice_eq_str(kind, sub->kind))
+                return sub->type;
+        }
+    }
+    return NULL;
+}
+
+const struct schema_type *api_answer_type(struct arena *a, const struct json *v)
+{
+    struct slice api_version = meta_api_version(v), kind = meta_kind(v), group, version;
+    const struct resource *res = resource_by_api_version(api_version, kind);
+    if (res)
+        return res->type;
+    if (!api_version.n) /* APIVersions has none */
+        return meta_type(a, kind);
+    if (!api_version_split(api_version, &group, &version))
+        return NULL;
+    if (kind.n > 4 && slice_eq_str(slice_from(kind, kind.n - 4), "List") &&
+        (res = resource_by_api_version(api_version, slice_of(kind.p, kind.n - 4))))
+        return schema_type_find(slice_str(arena_printf(a, "%sList", res->type->name)));
+    const struct schema_type *t = sub_type(group, version, kind);
+    if (t || !group.n || slice_eq_str(group, "meta.k8s.io"))
+        return t ? t : meta_type(a, kind);
+    struct slice label, rest; /* of no resource: apidiscovery.k8s.io */
+    slice_cut(group, '.', &label, &rest);
+    return schema_type_find(slice_str(arena_printf(a, "io.k8s.api.%" SLICE_FMT ".%" SLICE_FMT ".%" SLICE_FMT,
+                                                   SLICE_ARG(label), SLICE_ARG(version), SLICE_ARG(kind))));
+}
+
+static const struct schema_type *item_type(const struct api_request *r)
+{
+    return r->shape == SHAPE_PARTIAL
+               ? schema_type_find(SLICE("io.k8s.apimachinery.pkg.apis.meta.v1.PartialObjectMetadata"))
+               : r->res->type;
+}
+
+/* ---- items ---- */
+
+enum { ITEMS_FIELD = 2, ITEM_HEAD_MAX = 11 }; /* every list has its items in field 2 */
+
+/* A list's item in protobuf: its tag, its length, its message. */
+static int encode_item(struct api_request *r, struct buf *out, const struct json *v)
+{
+    struct buf head = BUF_INIT(ITEM_HEAD_MAX);
+    char room[ITEM_HEAD_MAX] = {0};
+    if (r->encoding != ENCODE_PROTOBUF)
+        return json_write(out, v);
+    buf_add(out, room, sizeof room);
+    int rv = protobuf_encode_message(out, item_type(r), v);
+    if (!rv)
+        rv = protobuf_encode_part(&head, ITEMS_FIELD, out->n - sizeof room);
+    if (!rv) { /* the head ends where the message begins */
+        memcpy(out->p + sizeof room - head.n, head.p, head.n);
+        buf_shift(out, sizeof room - head.n);
+    }
+    buf_done(&head);
+    return rv;
+}
+
+static unsigned form_of(const struct api_request *r)
+{
+    return (unsigned)r->res->index << 4 | (unsigned)r->encoding << 2 | (unsigned)r->shape;
+}
+
+static struct blob *make_item(struct api_request *r, const struct store_item *item)
 {
     struct arena scratch;
     struct buf out = BUF_INIT(API_ARENA_MAX);
     arena_init(&scratch, API_ARENA_MAX);
     struct json *v = shape_object(r, &scratch, api_item_json(r->api, &scratch, item), false, true);
-    int rv = v ? json_write(&out, v) : -ENOMEM;
-    struct blob *b = rv ? NULL : blob_copy(buf_slice(&out));
+    struct blob *b = v && !encode_item(r, &out, v) ? blob_copy(buf_slice(&out)) : NULL;
     arena_done(&scratch);
     buf_done(&out);
-    if (!b)
-        return rv ? rv : -ENOMEM;
+    return b;
+}
+
+int api_output_list_item(struct api_request *r, const struct store_item *item, struct chunk *ret)
+{
+    struct api_derived *d = r->api->derived;
+    bool keep = r->shape != SHAPE_TABLE && !api_is_sealed(item); /* rows tell ages; secrets stay sealed in memory */
+    struct blob *b = keep ? api_derived_get(d, item->value, form_of(r)) : NULL;
+    if (!b) {
+        b = make_item(r, item);
+        if (!b)
+            return -ENOMEM;
+        if (keep)
+            api_derived_put(d, item->value, form_of(r), b);
+    }
     *ret = chunk_take(b);
     return 0;
+}
+
+/* Bytes of the tag and length before a list's item. */
+static size_t item_head(struct slice item)
+{
+    size_t n = 1;
+    while (n < item.n && (item.p[n] & 0x80))
+        n++;
+    return n + 1;
+}
+
+int api_output_envelope(struct api_request *r, const struct store_item *item,
+                        struct chunk out[static API_ENVELOPE_CHUNKS])
+{
+    struct buf head = BUF_INIT(1024);
+    struct api_kind kind = api_answer_kind(r, false);
+    int rv = api_output_list_item(r, item, &out[1]);
+    if (rv)
+        return rv;
+    size_t skip = item_head(slice_of(out[1].p, out[1].n));
+    out[1].p += skip;
+    out[1].n -= skip;
+    rv = protobuf_encode_head(&head, slice_str(kind.api_version), slice_str(kind.kind), out[1].n);
+    struct blob *b = rv ? NULL : blob_copy(buf_slice(&head));
+    buf_done(&head);
+    if (!b) {
+        blob_unref(out[1].blob);
+        return rv ? rv : -ENOMEM;
+    }
+    out[0] = chunk_take(b);
+    out[2] = chunk_static(PROTOBUF_TAIL);
+    return 0;
+}
+
+/* ---- answers ---- */
+void api_list_none(struct api_request *r)
+{
+    struct arena *a = r->arena;
+    struct json *list = json_new_object(a);
+    struct api_kind kind = api_answer_kind(r, true);
+    bool table = r->shape == SHAPE_TABLE;
+    json_set_str(a, list, "kind", json_new_str(a, kind.kind));
+    json_set_str(a, list, "apiVersion", json_new_str(a, kind.api_version));
+    json_set_str(a, list, "metadata", json_new_object(a));
+    if (table)
+        json_set_str(a, list, "columnDefinitions", print_columns(a, r->res));
+    json_set_str(a, list, table ? "rows" : "items", json_new_array(a));
+    api_reply_json(r, 200, list);
 }
 
 void api_reply_object(struct api_request *r, int code, struct json *obj)
@@ -102,6 +268,7 @@ void api_reply_object(struct api_request *r, int code, struct json *obj)
 
 void api_reply_item(struct api_request *r, int code, const struct store_item *item)
 {
+    struct chunk chunks[API_ENVELOPE_CHUNKS];
     struct api_plain plain;
     int err = api_open(r->api, item, &plain);
     if (err) {
@@ -110,6 +277,9 @@ void api_reply_item(struct api_request *r, int code, const struct store_item *it
         api_reply_bytes(r, code, "application/json", chunk_take(plain.value));
     } else {
         blob_unref(plain.value);
-        api_reply_object(r, code, api_item_json(r->api, r->arena, item));
+        if (r->encoding == ENCODE_PROTOBUF && !api_output_envelope(r, item, chunks))
+            api_reply_chunks(r, code, API_PROTOBUF, chunks, API_ENVELOPE_CHUNKS);
+        else
+            api_reply_object(r, code, api_item_json(r->api, r->arena, item));
     }
 }

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "apiserver/derived.h"
 #include "apiserver/internal.h"
 #include "apiserver/nonresource.h"
 #include "apiserver/output.h"
@@ -302,6 +303,16 @@ static void enter(struct api *api, struct api_request *r)
     api->m_inflight->value = (double)api->inflight;
 }
 
+/* From a replica only: anybody else could have another's write answered as done. */
+static void take_write_id(struct api_request *r)
+{
+    struct slice since = http_request_header(r->http, "x-pintle-write-since");
+    r->write_id = http_request_header(r->http, "x-pintle-write-id");
+    if (r->write_id.n > STORE_REQUEST_ID_MAX)
+        r->write_id = SLICE_NONE;
+    r->write_repeated = r->write_id.n && since.n && slice_to_u64(since, &r->write_since);
+}
+
 static void on_http_request(void *ctx, struct http_exchange *x)
 {
     struct api *api = ctx;
@@ -321,6 +332,7 @@ static void on_http_request(void *ctx, struct http_exchange *x)
                               .content_type = http_request_header(x, "content-type"),
                               .accept = http_request_header(x, "accept")};
     enter(api, r);
+    api_negotiate_errors(r);
     http_set_ctx(x, r, on_client_gone);
     http_on_drain(x, on_client_drained);
     struct status st = {0};
@@ -329,6 +341,8 @@ static void on_http_request(void *ctx, struct http_exchange *x)
         st.retry_after = API_RETRY_SECONDS;
     } else if (api->o.authn) {
         authn_http(api->o.authn, x, r->arena, &r->user, &st);
+        if (r->user.forwarded)
+            take_write_id(r);
         if (!st.code && !r->user.anonymous)
             impersonate(r, &st);
     } else {
@@ -507,13 +521,18 @@ static void end_streams(struct api *api)
     }
 }
 
+/* Watches, lists and backups that are being sent: what is left of them is as wrong as what was sent. Streams to nodes and
+ * writes on their way to the leader are not of this state. */
 static void expire_streams(struct api *api)
 {
-    list_each (node, &api->streams) {
-        struct api_request *r = container_of(node, struct api_request, link);
-        if (r->verb == API_WATCH)
+    list_each (node, &api->requests) {
+        struct api_request *r = container_of(node, struct api_request, at_work);
+        bool resource = r->route == ROUTE_RESOURCE && !r->sub;
+        if (!r->on_gone)
+            continue;
+        if (resource && r->verb == API_WATCH)
             api_watch_expire(r);
-        else if (r->on_gone)
+        else if ((resource && r->verb == API_LIST) || r->route == ROUTE_FIXED)
             r->on_gone(r);
     }
 }
@@ -546,9 +565,11 @@ struct api *api_new(struct loop *l, const struct api_options *o)
                                     "Time from the whole request to the head of its answer.");
     api->m_inflight = metrics_one(o->metrics, METRIC_GAUGE, "apiserver_current_inflight_requests", "Requests at work.");
     api->m_watches = metrics_one(o->metrics, METRIC_GAUGE, "apiserver_longrunning_requests", "Open watches.");
+    api->derived = api_derived_new(API_DERIVED_MAX);
     api->authz = api_authz_new(api);
     api->forward = api_forward_new(api);
     api->nodes = api_nodes_new(api);
+    api->tokens = api_tokens_new(api);
     api->bootstrap = api_bootstrap_new(api);
     api->m_stale = metrics_one(o->metrics, METRIC_COUNTER, "pintle_api_stale_reads_total",
                                "Reads answered without a quorum, marked as such.");
@@ -612,6 +633,7 @@ void api_free(struct api *api)
         mem_free(l);
     }
     api_nodes_free(api->nodes);
+    api_tokens_free(api->tokens);
     api_forward_free(api->forward);
     api_authz_free(api->authz);
     for (struct map_entry *e = map_first(&api->documents); e; e = map_next(&api->documents, e)) {
@@ -620,6 +642,8 @@ void api_free(struct api *api)
     }
     map_done(&api->documents);
     end_requests(api);
+    api_derived_free(api->derived);
+    api->derived = NULL;
     api_snapshots_forget(api);
     api->closed = true;
     if (list_empty(&api->requests))

@@ -1,13 +1,16 @@
 /* GET and LIST from the local state. */
 #include <errno.h>
 
+#include "apiserver/body.h"
 #include "apiserver/filter.h"
 #include "apiserver/internal.h"
+#include "apiserver/options.h"
 #include "apiserver/output.h"
 #include "apiserver/past.h"
 #include "apiserver/seal.h"
 #include "base/text.h"
 #include "object/print.h"
+#include "object/protobuf.h"
 
 /* ---- which revision ---- */
 
@@ -47,10 +50,10 @@ static void on_wait(struct loop_timer *t)
         r->next(r, 0);
     } else if (loop_now(r->api->loop) >= w->deadline) {
         struct status st;
-        status_set_reason(&st, r->arena, 504, "Timeout", "Too large resource version: %lu, current: %lu", w->revision,
-                          store_revision(r->api->store));
+        status_set_reason(&st, r->arena, 504, "Timeout", "Timeout: Too large resource version: %lu, current: %lu",
+                          w->revision, store_revision(r->api->store));
         status_cause(&st, r->arena, "ResourceVersionTooLarge", "", "Too large resource version");
-        st.retry_after = 1;
+        st.retry_after = API_RETRY_SECONDS;
         api_reply_status(r, &st);
     } else {
         wait_more(w);
@@ -78,7 +81,10 @@ static void when_fresh(struct api_request *r, void (*next)(struct api_request *r
     if (!rv.n)
         api_when_confirmed(r, next);
     else if (!slice_to_u64(rv, &revision))
-        api_reply_error(r, 400, "Invalid value: \"%" SLICE_FMT "\": resourceVersion must be a number", SLICE_ARG(rv));
+        api_reply_error(r, 400,
+                        "invalid resource version: resourceVersion: Invalid value: \"%" SLICE_FMT
+                        "\": strconv.ParseUint: parsing \"%" SLICE_FMT "\": invalid syntax",
+                        SLICE_ARG(rv), SLICE_ARG(rv));
     else {
         api_warn_stale(r);
         api_wait_revision(r, revision, next);
@@ -145,6 +151,7 @@ struct page {
     struct api_request *r;
     struct tree_iter iter;
     struct slice start;        /* continue: keys after this one */
+    struct slice from;         /* where the scan begins */
     uint64_t revision;         /* of the answer */
     bool exact;                /* the revision was asked for */
     struct store_item **items; /* a page with a limit is collected first */
@@ -152,31 +159,48 @@ struct page {
     struct slice next_key; /* where the next page starts; n 0 = this is the last */
     int64_t remaining;     /* items after this page, -1 = not known */
     bool first, ended;
+    struct api_body body;
+    struct loop_timer timer; /* goes on in a later turn of the loop */
+    struct buf meta;         /* protobuf: ListMeta */
+    uint64_t bytes;          /* protobuf: of all items */
 };
+
+static int bad_continue(struct api_request *r, struct status *st, const char *why)
+{
+    return status_set(st, r->arena, 400, "invalid continue token: continue key is not valid: %s", why);
+}
 
 /* Continue tokens are Kubernetes': base64url of {"v":"meta.k8s.io/v1","rv":N,"start":"KEY"}. */
 static int parse_continue(struct api_request *r, struct page *p, struct status *st)
 {
     struct buf text = BUF_INIT(8192);
     struct json_error err;
-    struct json *v = base64url_decode(&text, r->options.continue_token)
-                         ? NULL
-                         : json_parse(r->arena, buf_slice(&text), &err, NULL, NULL);
+    bool decoded = !base64url_decode(&text, r->options.continue_token);
+    struct json *v = decoded ? json_parse(r->arena, buf_slice(&text), &err, NULL, NULL) : NULL;
     buf_done(&text);
+    if (!v)
+        return bad_continue(r, st, decoded ? "it is no JSON object" : "it is no base64url text");
     p->start = json_path_string(v, "start");
-    p->revision = (uint64_t)json_int(json_get_str(v, "rv"), 0);
-    p->exact = p->revision != 0; /* 0: the inconsistent continuation, at whatever revision is current */
-    if (!v || !slice_eq_str(json_path_string(v, "v"), "meta.k8s.io/v1") || !p->start.n)
-        return status_set(st, r->arena, 400, "continue key is not valid: it must be the value a list gave");
+    int64_t revision = json_int(json_get_str(v, "rv"), 0);
+    if (!slice_eq_str(json_path_string(v, "v"), "meta.k8s.io/v1"))
+        return bad_continue(r, st,
+                            arena_printf(r->arena, "server does not recognize this encoded version \"%" SLICE_FMT "\"",
+                                         SLICE_ARG(json_path_string(v, "v"))));
+    if (!revision)
+        return bad_continue(r, st, "incorrect encoded start resourceVersion (version meta.k8s.io/v1)");
+    if (!p->start.n || !slice_starts(p->start, p->filter.prefix))
+        return bad_continue(r, st, "encoded start key empty (version meta.k8s.io/v1)");
+    p->exact = revision > 0; /* below: the inconsistent continuation, at whatever revision is current */
+    p->revision = p->exact ? (uint64_t)revision : 0;
     if (r->options.resource_version.n && !slice_eq_str(r->options.resource_version, "0"))
         return status_set(st, r->arena, 400, "specifying resource version is not allowed when using continue");
     return 0;
 }
 
-static const char *continue_token(struct api_request *r, uint64_t revision, struct slice key)
+static const char *continue_token(struct api_request *r, int64_t revision, struct slice key)
 {
     struct buf text = BUF_INIT(8192), token = BUF_INIT(16384);
-    buf_printf(&text, "{\"v\":\"meta.k8s.io/v1\",\"rv\":%lu,\"start\":", revision);
+    buf_printf(&text, "{\"v\":\"meta.k8s.io/v1\",\"rv\":%ld,\"start\":", revision);
     json_write_string(&text, key);
     buf_add_char(&text, '}');
     base64url_encode(&token, buf_slice(&text));
@@ -197,13 +221,14 @@ static void page_done(struct page *p)
         tree_unref(p->root);
     p->past = NULL;
     p->root = NULL;
+    buf_done(&p->meta);
 }
 
 /* The next matching item of the range, or NULL. */
 static struct store_item *scan(struct page *p)
 {
     for (struct store_item *item; (item = tree_iter_next(&p->iter));) {
-        if (!slice_starts(item_key(item), p->filter.prefix))
+        if (api_filter_past(&p->filter, item))
             return NULL;
         if (api_filter_match(&p->filter, item))
             return item;
@@ -251,16 +276,11 @@ static struct store_item *next_item(struct page *p)
 
 static void add_head(struct api_request *r, struct page *p, struct buf *out)
 {
-    static const struct {
-        const char *kind, *api_version;
-    } shapes[] = {
-        [SHAPE_TABLE] = {"Table", "meta.k8s.io/v1"}, [SHAPE_PARTIAL] = {"PartialObjectMetadataList", "meta.k8s.io/v1"}};
-    bool plain = r->shape == SHAPE_OBJECT;
-    buf_printf(out, "{\"kind\":\"%s\",\"apiVersion\":\"%s\",\"metadata\":{\"resourceVersion\":\"%lu\"",
-               plain ? r->res->list_kind : shapes[r->shape].kind,
-               plain ? r->res->api_version : shapes[r->shape].api_version, p->revision);
+    struct api_kind kind = api_answer_kind(r, true);
+    buf_printf(out, "{\"kind\":\"%s\",\"apiVersion\":\"%s\",\"metadata\":{\"resourceVersion\":\"%lu\"", kind.kind,
+               kind.api_version, p->revision);
     if (p->next_key.n) {
-        buf_printf(out, ",\"continue\":\"%s\"", continue_token(r, p->revision, p->next_key));
+        buf_printf(out, ",\"continue\":\"%s\"", continue_token(r, (int64_t)p->revision, p->next_key));
         if (p->remaining >= 0)
             buf_printf(out, ",\"remainingItemCount\":%ld", p->remaining);
     }
@@ -275,7 +295,7 @@ static void add_head(struct api_request *r, struct page *p, struct buf *out)
 /* One item's chunks: for stored bytes, the object without its kind and apiVersion, as Kubernetes lists have it. */
 static int add_item(struct api_request *r, struct page *p, struct store_item *item, struct chunk *out, size_t *n)
 {
-    if (!p->first)
+    if (!p->first && r->encoding == ENCODE_JSON)
         out[(*n)++] = chunk_static(SLICE(","));
     p->first = false;
     if (api_output_raw(r)) {
@@ -302,38 +322,153 @@ static void list_finish(struct api_request *r, bool whole)
     p->ended = true;
     r->on_drain = NULL;
     r->on_gone = NULL;
+    r->on_close = NULL;
+    loop_timer_stop(r->api->loop, &p->timer);
     page_done(p);
-    if (whole)
-        r->responder->end(r);
-    else
-        r->responder->abort(r);
+    api_body_end(r, &p->body, whole);
 }
 
-/* Queues items until the client's share of memory is used up; goes on when it has drained. */
+/* Queues items until the client's share of memory is used up, or others are to have their turn; goes on when it has
+ * drained, or in the next turn. */
 static void list_more(struct api_request *r)
 {
     enum { CHUNKS = 64 * 3 };
     struct page *p = r->state;
     struct chunk chunks[CHUNKS + 3];
     struct store_item *item = NULL;
+    size_t looked = 0;
+    if (loop_timer_armed(&p->timer))
+        return;
     while (r->responder->queued(r) < API_LIST_BATCH) {
         size_t n = 0;
         int rv = 0;
-        while (n < CHUNKS && !rv && (item = next_item(p)))
+        while (n < CHUNKS && !rv && (item = next_item(p))) {
+            looked += item->value->n;
             rv = add_item(r, p, item, chunks, &n);
+        }
         if (!item)
-            chunks[n++] = chunk_static(SLICE("]}\n"));
-        r->responder->write(r, chunks, n);
-        if (rv || !item) {
-            list_finish(r, !rv);
+            chunks[n++] = chunk_static(r->encoding == ENCODE_PROTOBUF ? PROTOBUF_TAIL : SLICE("]}\n"));
+        int sent = api_body_write(r, &p->body, chunks, n);
+        if (rv || sent || !item) {
+            list_finish(r, !rv && !sent);
+            return;
+        }
+        if (looked > API_LIST_TURN && r->http) {
+            loop_timer_start(r->api->loop, &p->timer, 0);
             return;
         }
     }
 }
 
+static void on_turn(struct loop_timer *t)
+{
+    list_more(container_of(t, struct page, timer)->r);
+}
+
 static void list_gone(struct api_request *r)
 {
     list_finish(r, false);
+}
+
+/* Sends the head (which it frees), then the items as the client takes them. */
+static void list_stream(struct api_request *r, struct page *p, struct buf *head, const char *content_type)
+{
+    struct blob *b = buf_error(head) ? NULL : blob_copy(buf_slice(head));
+    buf_done(head);
+    if (!b) {
+        page_done(p);
+        api_reply_error(r, 503, "memory is short, try again later");
+        return;
+    }
+    struct chunk c = chunk_take(b);
+    p->timer.cb = on_turn;
+    r->on_drain = list_more;
+    r->on_gone = list_gone;
+    r->on_close = list_gone;
+    api_body_begin(r, &p->body, content_type);
+    if (api_body_write(r, &p->body, &c, 1))
+        list_finish(r, false);
+    else
+        list_more(r);
+}
+
+/* ---- protobuf: lengths stand before what they measure, so a first pass adds up the items ---- */
+
+static void rewind_page(struct page *p)
+{
+    p->at = 0;
+    tree_iter_init(&p->iter, p->root, p->from);
+}
+
+static void protobuf_meta(struct api_request *r, struct page *p)
+{
+    struct arena *a = r->arena;
+    struct json *meta = json_new_object(a);
+    json_set_str(a, meta, "resourceVersion", json_new_printf(a, "%lu", p->revision));
+    if (p->next_key.n)
+        json_set_str(a, meta, "continue", json_new_str(a, continue_token(r, (int64_t)p->revision, p->next_key)));
+    if (p->next_key.n && p->remaining >= 0)
+        json_set_str(a, meta, "remainingItemCount", json_new_int(a, p->remaining));
+    protobuf_encode_message(&p->meta, schema_type_find(SLICE("io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta")), meta);
+}
+
+static void protobuf_send(struct api_request *r, struct page *p)
+{
+    struct api_kind kind = api_answer_kind(r, true);
+    struct buf meta = BUF_INIT(1 << 20), head = BUF_INIT(1 << 20);
+    protobuf_encode_bytes(&meta, 1, buf_slice(&p->meta));
+    protobuf_encode_head(&head, slice_str(kind.api_version), slice_str(kind.kind), meta.n + p->bytes);
+    buf_add_slice(&head, buf_slice(&meta));
+    buf_done(&meta);
+    rewind_page(p);
+    list_stream(r, p, &head, API_PROTOBUF);
+}
+
+static void measure_gone(struct api_request *r)
+{
+    struct page *p = r->state;
+    loop_timer_stop(r->api->loop, &p->timer);
+    page_done(p);
+    r->responder->abort(r);
+}
+
+/* One turn's share of the first pass. */
+static void measure(struct api_request *r)
+{
+    struct page *p = r->state;
+    struct store_item *item = NULL;
+    struct chunk c;
+    r->on_close = NULL;
+    for (size_t looked = 0; looked < API_LIST_TURN || !r->http;) {
+        item = next_item(p);
+        if (!item) {
+            protobuf_send(r, p);
+            return;
+        }
+        if (api_output_list_item(r, item, &c)) {
+            page_done(p);
+            api_reply_error(r, 503, "memory is short, try again later");
+            return;
+        }
+        p->bytes += c.n;
+        looked += item->value->n;
+        blob_unref(c.blob);
+    }
+    r->on_close = measure_gone;
+    loop_timer_start(r->api->loop, &p->timer, 0);
+}
+
+static void on_measure(struct loop_timer *t)
+{
+    struct page *p = container_of(t, struct page, timer);
+    struct api_request *r = p->r;
+    r->on_close = NULL;
+    if (r->gone)
+        measure_gone(r);
+    else if (api_fenced(r))
+        page_done(p);
+    else
+        measure(r);
 }
 
 /* YAML lists are built whole: they are for people. */
@@ -358,25 +493,29 @@ static void list_send(struct api_request *r, struct page *p)
 {
     struct buf head = BUF_INIT(1 << 20);
     p->first = true;
+    p->r = r;
+    if (r->encoding == ENCODE_PROTOBUF) {
+        p->timer.cb = on_measure;
+        buf_init(&p->meta, 1 << 20);
+        protobuf_meta(r, p);
+        measure(r);
+        return;
+    }
     add_head(r, p, &head);
     if (r->encoding == ENCODE_YAML) {
         list_as_yaml(r, p, &head);
         buf_done(&head);
         return;
     }
-    struct blob *b = buf_error(&head) ? NULL : blob_copy(buf_slice(&head));
-    buf_done(&head);
-    if (!b) {
-        page_done(p);
-        api_reply_error(r, 503, "memory is short, try again later");
-        return;
-    }
-    struct chunk c = chunk_take(b);
-    r->on_drain = list_more;
-    r->on_gone = list_gone;
-    api_stream_start(r, 200, "application/json");
-    r->responder->write(r, &c, 1);
-    list_more(r);
+    list_stream(r, p, &head, "application/json");
+}
+
+void api_list_items(struct api_request *r, struct store_item **items, size_t n)
+{
+    struct page *p = arena_state(r->arena, struct page);
+    *p = (struct page){.items = items, .n_items = n, .remaining = -1, .revision = store_revision(r->api->store)};
+    r->state = p;
+    list_send(r, p);
 }
 
 static void reply_expired(struct api_request *r, const struct page *p)
@@ -396,7 +535,7 @@ static void reply_expired(struct api_request *r, const struct page *p)
     struct json *v = api_status_json(r->arena, &st);
     if (p->start.n)
         json_set_str(r->arena, json_get_str(v, "metadata"), "continue",
-                     json_new_str(r->arena, continue_token(r, 0, p->start)));
+                     json_new_str(r->arena, continue_token(r, -1, p->start)));
     api_reply_json(r, 410, v);
 }
 
@@ -422,7 +561,8 @@ static struct store_item *find_locked(struct api_request *r, struct page *p)
 static void list_root(struct api_request *r)
 {
     struct page *p = r->state;
-    tree_iter_init(&p->iter, p->root, p->start.n ? p->start : p->filter.only.n ? p->filter.only : p->filter.prefix);
+    p->from = p->start.n ? p->start : api_filter_start(&p->filter);
+    tree_iter_init(&p->iter, p->root, p->from);
     if (r->options.limit > 0 && collect(r, p)) {
         page_done(p);
         api_reply_error(r, 503, "memory is short, try again later");
@@ -504,21 +644,16 @@ static void list_past(struct api_request *r, int err)
     list_now(r, err);
 }
 
-/* resourceVersionMatch: Exact asks for one revision, NotOlderThan for at least it. */
-static int check_match(struct api_request *r, struct page *p, struct status *st)
+/* A list is of one revision when it goes on with one (continue), when it asks for it (Exact), and when it begins to page
+ * at a revision: what would follow could not be told otherwise. */
+static int choose_revision(struct api_request *r, struct page *p, struct status *st)
 {
-    struct slice match = r->options.resource_version_match, rv = r->options.resource_version;
-    if (!match.n)
-        return 0;
-    if (!rv.n)
-        return status_set(st, r->arena, 400, "resourceVersionMatch is forbidden unless resourceVersion is provided");
-    if (slice_eq_str(match, "NotOlderThan"))
-        return 0;
-    if (!slice_eq_str(match, "Exact"))
-        return status_set(st, r->arena, 400, "resourceVersionMatch must be Exact or NotOlderThan");
-    if (!slice_to_u64(rv, &p->revision) || !p->revision)
-        return status_set(st, r->arena, 400, "resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\"");
-    p->exact = true;
+    struct slice match = r->options.resource_version_match;
+    bool paged = !match.n && r->options.limit > 0;
+    if (r->options.continue_token.n)
+        return parse_continue(r, p, st);
+    p->exact = (slice_eq_str(match, "Exact") || paged) && slice_to_u64(r->options.resource_version, &p->revision) &&
+               p->revision;
     return 0;
 }
 
@@ -528,17 +663,20 @@ void api_list(struct api_request *r)
     struct page *p = arena_state(r->arena, struct page);
     r->state = p;
     p->remaining = -1;
-    int rv = api_filter_parse(r, &p->filter, &st);
+    int rv = api_check_list_options(r, &st);
     if (!rv)
-        rv = check_match(r, p, &st);
-    if (!rv && r->options.continue_token.n)
-        rv = parse_continue(r, p, &st);
-    if (rv)
+        rv = api_filter_parse(r, &p->filter, &st);
+    if (!rv)
+        rv = choose_revision(r, p, &st);
+    if (rv) {
         api_reply_status(r, &st);
-    else if (r->options.as_of.n)
+    } else if (r->options.as_of.n) {
         api_when_confirmed(r, list_past);
-    else if (p->exact)
+    } else if (p->exact) {
         api_wait_revision(r, p->revision, list_now);
-    else
+    } else {
+        if (p->start.n) /* "0" beside an inconsistent continuation means nothing */
+            r->options.resource_version = SLICE_NONE;
         when_fresh(r, list_now);
+    }
 }

@@ -1,10 +1,16 @@
 /* Ways to answer a request. */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 
 #include "apiserver/internal.h"
+#include "apiserver/output.h"
 #include "base/timefmt.h"
+#include "codec/gzip.h"
 #include "codec/yaml.h"
+#include "object/protobuf.h"
+
+enum { HEADERS_MORE = 4 }; /* beside common_headers */
 
 /* Appends the headers that every answer carries. */
 static size_t common_headers(struct api_request *r, struct http_header *h, const char *content_type)
@@ -27,25 +33,120 @@ void api_warn(struct api_request *r, const char *text)
     buf_done(&quoted);
 }
 
-static void finish(struct api_request *r, int code, const struct http_header *headers, size_t n, struct chunk body)
+bool api_accepts_gzip(const struct api_request *r)
 {
+    struct slice rest = r->http ? http_request_header(r->http, "accept-encoding") : SLICE_NONE, one;
+    while (rest.n) {
+        slice_cut(rest, ',', &one, &rest);
+        if (slice_eq_str(slice_trim(one), "gzip"))
+            return true;
+    }
+    return false;
+}
+
+static void drop(const struct chunk *chunks, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        blob_unref(chunks[i].blob);
+}
+
+/* The chunks compressed as one, or NULL when they are not to be or memory is short. */
+static struct blob *compressed(const struct api_request *r, const struct chunk *chunks, size_t n)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < n; i++)
+        bytes += chunks[i].n;
+    if (bytes <= API_GZIP_ABOVE || !api_accepts_gzip(r))
+        return NULL;
+    struct buf out = BUF_INIT(bytes + API_GZIP_ABOVE);
+    struct gzip *g = gzip_new();
+    int rv = g ? 0 : -ENOMEM;
+    for (size_t i = 0; i < n && !rv; i++)
+        rv = gzip_write(g, slice_of(chunks[i].p, chunks[i].n), i + 1 == n, &out);
+    struct blob *b = rv ? NULL : blob_copy(buf_slice(&out));
+    gzip_free(g);
+    buf_done(&out);
+    return b;
+}
+
+static size_t add_gzip_headers(struct http_header *h, size_t n)
+{
+    h[n++] = (struct http_header){SLICE("content-encoding"), SLICE("gzip")};
+    h[n++] = (struct http_header){SLICE("vary"), SLICE("Accept-Encoding")};
+    return n;
+}
+
+static void finish(struct api_request *r, int code, struct http_header *headers, size_t n, const struct chunk *chunks,
+                   size_t n_chunks)
+{
+    struct blob *packed = compressed(r, chunks, n_chunks);
+    struct chunk whole;
     api_account(r, code);
     r->replied = true;
-    r->responder->reply(r, code, headers, n, &body, 1);
+    if (packed) {
+        drop(chunks, n_chunks);
+        whole = chunk_take(packed);
+        r->responder->reply(r, code, headers, add_gzip_headers(headers, n), &whole, 1);
+    } else {
+        r->responder->reply(r, code, headers, n, chunks, n_chunks);
+    }
+}
+
+void api_reply_chunks(struct api_request *r, int code, const char *content_type, const struct chunk *chunks, size_t n)
+{
+    struct http_header headers[API_HEADERS_MAX + HEADERS_MORE];
+    finish(r, code, headers, common_headers(r, headers, content_type), chunks, n);
 }
 
 void api_reply_bytes(struct api_request *r, int code, const char *content_type, struct chunk body)
 {
-    struct http_header headers[API_HEADERS_MAX];
-    size_t n = common_headers(r, headers, content_type);
-    finish(r, code, headers, n, body);
+    api_reply_chunks(r, code, content_type, &body, 1);
 }
 
-static struct blob *encode(struct api_request *r, const struct json *v)
+/* If-None-Match: a list of tags, weak ones too, or "*". */
+static bool has_seen(const struct api_request *r, const char *etag)
+{
+    struct slice rest = r->http ? http_request_header(r->http, "if-none-match") : SLICE_NONE, one;
+    while (rest.n) {
+        slice_cut(rest, ',', &one, &rest);
+        one = slice_trim(one);
+        if (slice_starts(one, SLICE("W/")))
+            one = slice_from(one, 2);
+        if (slice_eq_str(one, etag) || slice_eq_str(one, "*"))
+            return true;
+    }
+    return false;
+}
+
+void api_reply_document(struct api_request *r, const char *content_type, const char *etag, struct chunk body, bool gzip)
+{
+    struct http_header headers[] = {
+        {SLICE("content-type"), slice_str(content_type)}, {SLICE("etag"), slice_str(etag)},
+        {SLICE("cache-control"), SLICE("public")},        {SLICE("vary"), SLICE("Accept-Encoding, Accept")},
+        {SLICE("content-encoding"), SLICE("gzip")},
+    };
+    bool seen = has_seen(r, etag);
+    if (seen) {
+        blob_unref(body.blob);
+        body = chunk_static(SLICE(""));
+    }
+    api_account(r, seen ? 304 : 200);
+    r->replied = true;
+    r->responder->reply(r, seen ? 304 : 200, headers, sizeof headers / sizeof *headers - !gzip, &body, 1);
+}
+
+/* v as negotiated; *ret_type is what it became. */
+static struct blob *encode(struct api_request *r, struct arena *a, const struct json *v, const char **ret_type)
 {
     struct buf out = BUF_INIT(API_ARENA_MAX);
-    int rv = r->encoding == ENCODE_YAML ? yaml_write(&out, v) : json_write(&out, v);
-    if (!rv && r->encoding != ENCODE_YAML)
+    const struct schema_type *type = r->encoding == ENCODE_PROTOBUF ? api_answer_type(a, v) : NULL;
+    int rv;
+    *ret_type = type ? API_PROTOBUF : r->encoding == ENCODE_YAML ? "application/yaml" : "application/json";
+    if (type)
+        rv = protobuf_encode(&out, type, v);
+    else if (r->encoding == ENCODE_YAML)
+        rv = yaml_write(&out, v);
+    else if (!(rv = json_write(&out, v)))
         rv = buf_add_char(&out, '\n');
     struct blob *b = rv ? NULL : blob_copy(buf_slice(&out));
     buf_done(&out);
@@ -58,20 +159,20 @@ static const char out_of_memory[] = "{\"kind\":\"Status\",\"apiVersion\":\"v1\",
 
 void api_reply_json(struct api_request *r, int code, const struct json *v)
 {
-    struct blob *b = encode(r, v);
-    if (!b) {
+    const char *type;
+    struct blob *b = encode(r, r->arena, v, &type);
+    if (b)
+        api_reply_bytes(r, code, type, chunk_take(b));
+    else
         api_reply_bytes(r, 503, "application/json", chunk_static(slice_str(out_of_memory)));
-        return;
-    }
-    api_reply_bytes(r, code, r->encoding == ENCODE_YAML ? "application/yaml" : "application/json", chunk_take(b));
 }
 
 static struct json *details_json(struct arena *a, const struct status *st)
 {
     struct json *d = json_new_object(a);
-    if (st->name)
+    if (st->name && st->name[0])
         json_set_str(a, d, "name", json_new_str(a, st->name));
-    if (st->group)
+    if (st->group && st->group[0])
         json_set_str(a, d, "group", json_new_str(a, st->group));
     if (st->kind)
         json_set_str(a, d, "kind", json_new_str(a, st->kind));
@@ -114,12 +215,13 @@ struct json *api_status_json(struct arena *a, const struct status *st)
 
 void api_reply_status(struct api_request *r, const struct status *st)
 {
-    struct http_header headers[API_HEADERS_MAX];
+    struct http_header headers[API_HEADERS_MAX + HEADERS_MORE];
     struct arena own;
+    const char *type;
     arena_init(&own, 1 << 20); /* the request's arena may be what failed */
-    struct blob *b = encode(r, api_status_json(&own, st));
+    struct blob *b = encode(r, &own, api_status_json(&own, st), &type);
     int code = st->code ? st->code : 200;
-    size_t n = common_headers(r, headers, r->encoding == ENCODE_YAML ? "application/yaml" : "application/json");
+    size_t n = common_headers(r, headers, b ? type : "application/json");
     char seconds[16];
     if (st->retry_after) {
         snprintf(seconds, sizeof seconds, "%d", st->retry_after);
@@ -127,7 +229,8 @@ void api_reply_status(struct api_request *r, const struct status *st)
     }
     if (code == 401)
         headers[n++] = (struct http_header){SLICE("www-authenticate"), SLICE("Bearer")};
-    finish(r, code, headers, n, b ? chunk_take(b) : chunk_static(slice_str(out_of_memory)));
+    struct chunk body = b ? chunk_take(b) : chunk_static(slice_str(out_of_memory));
+    finish(r, code, headers, n, &body, 1);
     arena_done(&own);
 }
 
@@ -143,11 +246,23 @@ void api_reply_error(struct api_request *r, int code, const char *fmt, ...)
     api_reply_status(r, &st);
 }
 
-void api_stream_start(struct api_request *r, int code, const char *content_type)
+static void stream_start(struct api_request *r, int code, const char *content_type, bool gzip)
 {
-    struct http_header headers[API_HEADERS_MAX];
+    struct http_header headers[API_HEADERS_MAX + HEADERS_MORE];
     size_t n = common_headers(r, headers, content_type);
+    if (gzip)
+        n = add_gzip_headers(headers, n);
     api_account(r, code);
     r->replied = true;
     r->responder->start(r, code, headers, n);
+}
+
+void api_stream_start(struct api_request *r, int code, const char *content_type)
+{
+    stream_start(r, code, content_type, false);
+}
+
+void api_stream_start_gzip(struct api_request *r, int code, const char *content_type)
+{
+    stream_start(r, code, content_type, true);
 }

@@ -42,15 +42,16 @@ enum api_route {
 
 enum api_patch_type { PATCH_NONE, PATCH_JSON, PATCH_MERGE, PATCH_STRATEGIC, PATCH_APPLY };
 enum api_encoding { ENCODE_JSON, ENCODE_YAML, ENCODE_PROTOBUF };
-enum api_shape { SHAPE_OBJECT, SHAPE_TABLE, SHAPE_PARTIAL };
+enum api_shape { SHAPE_OBJECT, SHAPE_TABLE, SHAPE_PARTIAL, SHAPE_DISCOVERY /* aggregated, of /api and /apis */ };
 enum api_validation { VALIDATION_WARN, VALIDATION_STRICT, VALIDATION_IGNORE };
 
 /* The query string, decoded. */
 struct api_query {
     struct slice label_selector, field_selector, resource_version, resource_version_match, continue_token;
     struct slice field_manager, propagation, include_object, as_of;
+    struct slice bad_dry_run, bad_validation;      /* values that there are not; p NULL = none */
     int64_t limit, timeout_seconds, grace_seconds; /* -1 = not given */
-    bool watch, bookmarks, send_initial_events, dry_run, force, orphan_set, orphan;
+    bool watch, bookmarks, send_initial_events, send_initial_set, dry_run, force, force_set, orphan_set, orphan;
     enum api_validation validation;
 };
 
@@ -64,7 +65,15 @@ struct api_responder {
     void (*abort)(struct api_request *r);
 };
 
-enum { API_PATH_PARTS_MAX = 64, API_HEADERS_MAX = 16, API_ARENA_MAX = 64 << 20 };
+enum {
+    API_PATH_PARTS_MAX = 64,
+    API_HEADERS_MAX = 16,
+    API_ARENA_MAX = 64 << 20,
+    API_GZIP_ABOVE = 128 << 10, /* answers larger than this are compressed for who accepts it, as Kubernetes does */
+    API_REPLY_CHUNKS = 8,
+};
+
+#define API_PROTOBUF "application/vnd.kubernetes.protobuf"
 
 struct api_request {
     struct api *api;
@@ -94,6 +103,11 @@ struct api_request {
     enum api_shape shape;
 
     struct user user;
+    /* Of a write that another replica passed on: what it is remembered by, and, when it was passed on before without an
+     * answer, a revision from before the first time. */
+    struct slice write_id;
+    uint64_t write_since;
+    bool write_repeated;
     const char *warnings[API_HEADERS_MAX]; /* Warning header texts */
     size_t n_warnings;
     bool replied; /* head sent */
@@ -112,6 +126,7 @@ struct api_request {
     /* Set while the request waits for nothing but a timer: the api is being freed, stop waiting and abort. */
     void (*on_close)(struct api_request *r);
     void *waiting;                /* for on_close */
+    uint64_t forward_until;       /* loop_now up to which it may be passed on; 0 = it never was */
     const struct json *allocates; /* a Service with addresses or ports that are not in the table yet */
 };
 
@@ -119,6 +134,8 @@ struct api_request {
 int api_route_request(struct api_request *r, struct status *st);
 /* Reads Accept and Content-Type. 0, or 406/415 with *st set. */
 int api_negotiate(struct api_request *r, struct status *st);
+/* Reads Accept for errors alone, which may come before the path is known: what is not acceptable becomes JSON. */
+void api_negotiate_errors(struct api_request *r);
 /* The verb as RBAC and metrics name it: "get", "list" … */
 const char *api_verb_name(enum api_verb v);
 /* A query parameter's raw value(s): calls each for every value of name, decoded. */
@@ -127,7 +144,15 @@ void api_query_each(struct api_request *r, struct slice name, void (*each)(void 
 /* ---- answering ---- */
 
 void api_reply_bytes(struct api_request *r, int code, const char *content_type, struct chunk body);
-/* JSON or YAML as negotiated; v is any tree. */
+/* The same of several chunks (at most API_REPLY_CHUNKS), whose references it takes over. A large body is compressed for
+ * clients who accept that. */
+void api_reply_chunks(struct api_request *r, int code, const char *content_type, const struct chunk *chunks, size_t n);
+/* A document that changes rarely: 304 when If-None-Match has its etag (quoted). gzip: the body is compressed. */
+void api_reply_document(struct api_request *r, const char *content_type, const char *etag, struct chunk body,
+                        bool gzip);
+/* Whether the client takes gzip. */
+bool api_accepts_gzip(const struct api_request *r);
+/* JSON, YAML or protobuf as negotiated; v is any tree. What protobuf cannot say is answered in JSON. */
 void api_reply_json(struct api_request *r, int code, const struct json *v);
 void api_reply_status(struct api_request *r, const struct status *st);
 /* Shorthand for status_set + api_reply_status. */
@@ -135,6 +160,8 @@ void api_reply_error(struct api_request *r, int code, const char *fmt, ...) __at
 /* A Status as a JSON tree; a zero code gives Success. */
 struct json *api_status_json(struct arena *a, const struct status *st);
 void api_stream_start(struct api_request *r, int code, const char *content_type);
+/* The same of a body that the caller compresses. */
+void api_stream_start_gzip(struct api_request *r, int code, const char *content_type);
 void api_warn(struct api_request *r, const char *text);
 
 #endif

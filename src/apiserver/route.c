@@ -86,21 +86,24 @@ static int set_option(struct api_request *r, struct slice name, struct slice val
         else if (option_rows[i].type == OPT_BOOL)
             *(bool *)(void *)at = parse_bool(value);
         else if (value.n && !slice_to_i64(value, (int64_t *)(void *)at))
-            return status_set(st, r->arena, 400, "invalid query parameter %s: \"%" SLICE_FMT "\" is no number",
-                              option_rows[i].name, SLICE_ARG(value));
+            return status_set(st, r->arena, 400, "strconv.ParseInt: parsing \"%" SLICE_FMT "\": invalid syntax",
+                              SLICE_ARG(value));
         return 0;
     }
     return 0; /* unknown parameters are ignored, as Kubernetes does */
 }
 
-static int special_option(struct api_request *r, struct slice name, struct slice value, struct status *st)
+/* Those that are more than a value. What they may not say is told by options.c. */
+static void special_option(struct api_request *r, struct slice name, struct slice value)
 {
     if (slice_eq_str(name, "dryRun")) {
-        if (!slice_eq_str(value, "All"))
-            return status_set(st, r->arena, 400,
-                              "invalid dryRun value \"%" SLICE_FMT "\": the only one supported is \"All\"",
-                              SLICE_ARG(value));
         r->options.dry_run = true;
+        if (!slice_eq_str(value, "All"))
+            r->options.bad_dry_run = value;
+    } else if (slice_eq_str(name, "sendInitialEvents")) {
+        r->options.send_initial_set = true;
+    } else if (slice_eq_str(name, "force")) {
+        r->options.force_set = true;
     } else if (slice_eq_str(name, "orphanDependents")) {
         r->options.orphan_set = true;
         r->options.orphan = parse_bool(value);
@@ -110,11 +113,8 @@ static int special_option(struct api_request *r, struct slice name, struct slice
         else if (slice_eq_str(value, "Ignore"))
             r->options.validation = VALIDATION_IGNORE;
         else if (!slice_eq_str(value, "Warn"))
-            return status_set(st, r->arena, 400,
-                              "invalid fieldValidation \"%" SLICE_FMT "\": use Ignore, Warn or Strict",
-                              SLICE_ARG(value));
+            r->options.bad_validation = value;
     }
-    return 0;
 }
 
 static int parse_options(struct api_request *r, struct status *st)
@@ -123,10 +123,9 @@ static int parse_options(struct api_request *r, struct status *st)
     r->options.limit = r->options.timeout_seconds = r->options.grace_seconds = -1;
     while (next_parameter(r, &rest, &name, &value)) {
         int rv = set_option(r, name, value, st);
-        if (!rv)
-            rv = special_option(r, name, value, st);
         if (rv)
             return rv;
+        special_option(r, name, value);
     }
     return 0;
 }
@@ -206,6 +205,8 @@ static void route_path(struct api_request *r, const struct parts *p)
 {
     bool core = p->n && slice_eq_str(p->at[0], "api"), named = p->n && slice_eq_str(p->at[0], "apis");
     r->fixed = api_fixed_find(r->path);
+    if (!r->fixed && r->path.n > 1 && r->path.p[r->path.n - 1] == '/') /* "/version/", as OpenAPI has it */
+        r->fixed = api_fixed_find(slice_of(r->path.p, r->path.n - 1));
     if (r->fixed) {
         r->route = ROUTE_FIXED;
     } else if (core && p->n == 1) {

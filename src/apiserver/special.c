@@ -1,15 +1,15 @@
 #include "apiserver/special.h"
 
+#include "apiserver/options.h"
+#include "apiserver/output.h"
+
 static void component_statuses(struct api_request *r)
 {
+    struct status st;
     if (r->verb == API_LIST) {
-        api_reply_bytes(
-            r, 200, "application/json",
-            chunk_static(
-                SLICE("{\"kind\":\"ComponentStatusList\",\"apiVersion\":\"v1\",\"metadata\":{},\"items\":[]}\n")));
+        api_list_none(r);
         return;
     }
-    struct status st;
     status_not_found(&st, r->arena, SLICE(""), SLICE("componentstatuses"), r->name);
     api_reply_status(r, &st);
 }
@@ -46,8 +46,14 @@ static bool is(const char *pattern, const char *text)
     return !strcmp(pattern, "*") || !strcmp(pattern, text);
 }
 
+static bool changes(enum api_verb v)
+{
+    return v == API_CREATE || v == API_UPDATE || v == API_PATCH;
+}
+
 bool api_special(struct api_request *r)
 {
+    struct status st;
     const char *sub = r->sub ? r->sub->name : "";
     bool leader = replica_is_leader(r->api->o.replica), reads = r->verb == API_GET || r->verb == API_LIST;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -55,6 +61,8 @@ bool api_special(struct api_request *r)
             continue;
         if (!leader && (rows[i].place == ON_LEADER || (rows[i].place == ON_LEADER_TO_WRITE && !reads)))
             api_forward(r);
+        else if (changes(r->verb) && rows[i].place != ANYWHERE && api_check_write_options(r, &st))
+            api_reply_status(r, &st);
         else
             rows[i].run(r);
         return true;

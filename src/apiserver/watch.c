@@ -3,8 +3,11 @@
 
 #include "apiserver/filter.h"
 #include "apiserver/internal.h"
+#include "apiserver/options.h"
 #include "apiserver/output.h"
 #include "apiserver/seal.h"
+#include "object/meta.h"
+#include "object/protobuf.h"
 
 enum {
     WATCH_QUEUE_MAX = 256 << 10, /* bytes queued for one watcher before it waits for its client */
@@ -23,7 +26,8 @@ struct watch {
     struct tree_node *initial; /* objects to send first, while sending them */
     struct tree_iter iter;
     uint64_t initial_revision;
-    bool sending_initial, bookmark_initial, columns_sent, ended, started;
+    uint64_t after; /* resourceVersion, 0 = any */
+    bool wants_initial, sending_initial, bookmark_initial, columns_sent, ended, started;
 };
 
 static void watch_end(struct watch *w, bool abort)
@@ -44,20 +48,98 @@ static void watch_end(struct watch *w, bool abort)
         r->responder->end(r);
 }
 
+/* ---- frames ---- */
+
+static const char *const frame_types[] = {"ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"};
+enum frame { FRAME_ADDED, FRAME_MODIFIED, FRAME_DELETED, FRAME_BOOKMARK, FRAME_ERROR };
+
+enum { FRAME_CHUNKS = API_ENVELOPE_CHUNKS + 2 };
+
+/* JSON: {"type":T,"object":O} and a line feed, around the object's chunk. */
+static size_t frame_json(enum frame frame, struct chunk object, struct chunk out[static FRAME_CHUNKS])
+{
+    static const char *const heads[] = {
+        "{\"type\":\"ADDED\",\"object\":", "{\"type\":\"MODIFIED\",\"object\":", "{\"type\":\"DELETED\",\"object\":",
+        "{\"type\":\"BOOKMARK\",\"object\":", "{\"type\":\"ERROR\",\"object\":"};
+    out[0] = chunk_static(slice_str(heads[frame]));
+    out[1] = object;
+    out[2] = chunk_static(SLICE("}\n"));
+    return 3;
+}
+
+/* Protobuf: four bytes of length, then WatchEvent {1 type, 2 object {1 raw}} around n bytes of an enveloped object. */
+static struct blob *frame_head(enum frame frame, size_t n)
+{
+    struct buf raw = BUF_INIT(64), event = BUF_INIT(128), out = BUF_INIT(256);
+    protobuf_encode_part(&raw, 1, n);
+    protobuf_encode_bytes(&event, 1, slice_str(frame_types[frame]));
+    protobuf_encode_part(&event, 2, raw.n + n);
+    buf_add_slice(&event, buf_slice(&raw));
+    size_t length = event.n + n;
+    for (int shift = 24; shift >= 0; shift -= 8)
+        buf_add_char(&out, (char)(length >> shift));
+    buf_add_slice(&out, buf_slice(&event));
+    struct blob *b = buf_error(&out) || length > UINT32_MAX ? NULL : blob_copy(buf_slice(&out));
+    buf_done(&raw);
+    buf_done(&event);
+    buf_done(&out);
+    return b;
+}
+
+/* Frames the n_object chunks at out + 1; takes over their references. The number of chunks, 0 when memory is short. */
+static size_t frame_protobuf(enum frame frame, size_t n_object, struct chunk out[static FRAME_CHUNKS])
+{
+    size_t bytes = 0;
+    for (size_t i = 1; i <= n_object; i++)
+        bytes += out[i].n;
+    struct blob *head = frame_head(frame, bytes);
+    if (head) {
+        out[0] = chunk_take(head);
+        return n_object + 1;
+    }
+    for (size_t i = 1; i <= n_object; i++)
+        blob_unref(out[i].blob);
+    return 0;
+}
+
+/* Sends an object that was made for this watcher alone. */
+static int send_made(struct watch *w, enum frame frame, const struct json *v)
+{
+    struct api_request *r = w->r;
+    struct chunk chunks[FRAME_CHUNKS];
+    struct buf out = BUF_INIT(API_ARENA_MAX);
+    const struct schema_type *type = r->encoding == ENCODE_PROTOBUF ? api_answer_type(r->arena, v) : NULL;
+    int rv = !v ? -ENOMEM : type ? protobuf_encode(&out, type, v) : json_write(&out, v);
+    struct blob *b = rv ? NULL : blob_copy(buf_slice(&out));
+    size_t n = 0;
+    buf_done(&out);
+    if (b && r->encoding == ENCODE_PROTOBUF) {
+        chunks[1] = chunk_take(b);
+        n = frame_protobuf(frame, 1, chunks);
+    } else if (b) {
+        n = frame_json(frame, chunk_take(b), chunks);
+    }
+    if (!n)
+        return -ENOMEM;
+    r->responder->write(r, chunks, n);
+    return 0;
+}
+
 static void send_error(struct watch *w, int code, const char *reason, const char *message)
 {
     struct api_request *r = w->r;
     struct status st;
-    struct buf out = BUF_INIT(65536);
     status_set_reason(&st, r->arena, code, reason, "%s", message);
-    buf_add_str(&out, "{\"type\":\"ERROR\",\"object\":");
-    json_write(&out, api_status_json(r->arena, &st));
-    buf_add_str(&out, "}\n");
-    struct blob *b = blob_copy(buf_slice(&out));
-    buf_done(&out);
-    if (b)
-        r->responder->write(r, &(struct chunk){b, b->bytes, b->n}, 1);
-    watch_end(w, !b);
+    watch_end(w, send_made(w, FRAME_ERROR, api_status_json(r->arena, &st)) != 0);
+}
+
+/* What came after its place is no longer in the window. */
+static void expire(struct watch *w)
+{
+    const struct store *s = w->r->api->store;
+    uint64_t oldest = store_table_compacted(s, api_table(w->r->api, w->r->res));
+    send_error(w, 410, "Expired",
+               arena_printf(w->r->arena, "too old resource version: %lu (%lu)", w->sent_revision, oldest));
 }
 
 void api_watch_expire(struct api_request *r)
@@ -65,26 +147,15 @@ void api_watch_expire(struct api_request *r)
     send_error(r->state, 410, "Expired", "The state of this server was found wrong, please list again");
 }
 
-static const char *const frame_heads[] = {
-    "{\"type\":\"ADDED\",\"object\":", "{\"type\":\"MODIFIED\",\"object\":", "{\"type\":\"DELETED\",\"object\":"};
-enum frame { FRAME_ADDED, FRAME_MODIFIED, FRAME_DELETED };
-
-/* A frame whose object has to be made for this watcher (Table, partial, another version). */
-static int made_object(struct watch *w, const struct store_item *item, struct chunk *ret)
+/* A row or a Table tells ages and, in the first event, columns: it is made each time. */
+static int send_table(struct watch *w, enum frame frame, const struct store_item *item)
 {
     struct arena scratch;
-    struct buf out = BUF_INIT(API_ARENA_MAX);
     arena_init(&scratch, API_ARENA_MAX);
-    struct json *v = api_output_item(w->r, &scratch, item, !w->columns_sent);
-    int rv = v ? json_write(&out, v) : -ENOMEM;
-    struct blob *b = rv ? NULL : blob_copy(buf_slice(&out));
+    int rv = send_made(w, frame, api_output_item(w->r, &scratch, item, !w->columns_sent));
     arena_done(&scratch);
-    buf_done(&out);
-    if (!b)
-        return -ENOMEM;
-    w->columns_sent = true;
-    *ret = chunk_take(b);
-    return 0;
+    w->columns_sent |= !rv;
+    return rv;
 }
 
 /* An object that cannot be opened ends the watch; 1: it is over, and w may be gone. */
@@ -99,42 +170,54 @@ static int end_locked(struct watch *w, const struct store_item *item, int err)
 /* 0, negative when memory is short, or 1 as above. */
 static int send_frame(struct watch *w, enum frame frame, struct store_item *item)
 {
-    struct chunk chunks[3];
+    struct api_request *r = w->r;
+    struct chunk chunks[FRAME_CHUNKS], object;
     struct api_plain plain;
-    int err = api_open(w->r->api, item, &plain);
+    size_t n = 0;
+    int err = api_open(r->api, item, &plain);
     if (err)
         return end_locked(w, item, err);
-    chunks[0] = chunk_static(slice_str(frame_heads[frame]));
-    if (api_output_raw(w->r)) {
-        chunks[1] = chunk_take(plain.value);
-    } else {
-        err = made_object(w, item, &chunks[1]);
-        blob_unref(plain.value);
+    if (r->shape == SHAPE_TABLE) {
+        err = send_table(w, frame, item);
+    } else if (r->encoding == ENCODE_PROTOBUF) {
+        if (!api_output_envelope(r, item, chunks + 1))
+            n = frame_protobuf(frame, API_ENVELOPE_CHUNKS, chunks);
+    } else if (api_output_raw(r)) {
+        n = frame_json(frame, chunk_take(blob_ref(plain.value)), chunks);
+    } else if (!api_output_list_item(r, item, &object)) {
+        n = frame_json(frame, object, chunks);
     }
-    if (err)
+    blob_unref(plain.value);
+    if (r->shape == SHAPE_TABLE)
         return err;
-    chunks[2] = chunk_static(SLICE("}\n"));
-    w->r->responder->write(w->r, chunks, 3);
+    if (!n)
+        return -ENOMEM;
+    r->responder->write(r, chunks, n);
     return 0;
+}
+
+/* An object of the kind with nothing but its place in time, in the shape of the other events. */
+static struct json *bookmark_object(struct watch *w, struct arena *a, bool initial_end)
+{
+    const struct resource *res = w->r->res;
+    struct json *obj = json_new_object(a), *meta = json_new_object(a);
+    json_set_str(a, obj, "kind", json_new_str(a, res->kind));
+    json_set_str(a, obj, "apiVersion", json_new_str(a, res->api_version));
+    json_set_str(a, obj, "metadata", meta);
+    json_set_str(a, meta, "resourceVersion", json_new_str(a, arena_printf(a, "%lu", w->sent_revision)));
+    if (initial_end)
+        meta_set_annotation(a, obj, SLICE("k8s.io/initial-events-end"), SLICE("true"));
+    return api_output_tree(w->r, a, obj, !w->columns_sent);
 }
 
 static void send_bookmark(struct watch *w, bool initial_end)
 {
-    struct api_request *r = w->r;
-    struct buf out = BUF_INIT(4096);
-    buf_printf(
-        &out,
-        "{\"type\":\"BOOKMARK\",\"object\":{\"kind\":\"%s\",\"apiVersion\":\"%s\",\"metadata\":{\"resourceVersion\":"
-        "\"%lu\"%s}}}\n",
-        r->shape == SHAPE_TABLE     ? "Table"
-        : r->shape == SHAPE_PARTIAL ? "PartialObjectMetadata"
-                                    : r->res->kind,
-        r->shape == SHAPE_OBJECT ? r->res->api_version : "meta.k8s.io/v1", w->sent_revision,
-        initial_end ? ",\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}" : "");
-    struct blob *b = blob_copy(buf_slice(&out));
-    buf_done(&out);
-    if (b)
-        r->responder->write(r, &(struct chunk){b, b->bytes, b->n}, 1);
+    struct arena a;
+    arena_init(&a, API_ARENA_MAX);
+    struct json *obj = bookmark_object(w, &a, initial_end);
+    if (obj && !send_made(w, FRAME_BOOKMARK, obj))
+        w->columns_sent = true;
+    arena_done(&a);
 }
 
 /* An event as this watcher sees it: a change may bring an object into its selection or take it out. */
@@ -163,7 +246,7 @@ static bool send_initial(struct watch *w)
     struct store_item *item;
     while (w->r->responder->queued(w->r) < WATCH_QUEUE_MAX) {
         item = tree_iter_next(&w->iter);
-        if (!item || !slice_starts(item_key(item), w->filter.prefix)) {
+        if (!item || api_filter_past(&w->filter, item)) {
             tree_unref(w->initial);
             w->initial = NULL;
             w->sending_initial = false;
@@ -190,7 +273,7 @@ static void watch_more(struct watch *w)
     while (r->responder->queued(r) < WATCH_QUEUE_MAX) {
         const struct store_event *e = store_watch_next(r->api->store, &w->cursor, &lost);
         if (lost) {
-            send_error(w, 410, "Expired", "The resourceVersion for the provided watch is too old.");
+            expire(w);
             return;
         }
         if (!e)
@@ -255,69 +338,82 @@ static void watch_begin(struct api_request *r, struct watch *w, uint64_t after)
     r->on_gone = on_gone;
     r->api->m_watches->value++;
     list_push(&r->api->streams, &r->link);
-    api_stream_start(r, 200, "application/json");
+    api_stream_start(r, 200, r->encoding == ENCODE_PROTOBUF ? API_PROTOBUF ";stream=watch" : "application/json");
     if (rv == -ESTALE) {
-        send_error(w, 410, "Expired", "The resourceVersion for the provided watch is too old.");
+        expire(w);
         return;
     }
     if (rv) {
-        send_error(w, 504, "Timeout", "Too large resource version");
+        send_error(w, 504, "Timeout", "Timeout: Too large resource version");
         return;
     }
     loop_timer_start(r->api->loop, &w->timer, seconds * 1000 < WATCH_BOOKMARK_MS ? seconds * 1000 : WATCH_BOOKMARK_MS);
     watch_more(w);
 }
 
-static void watch_with_initial(struct api_request *r, int err)
+static void watch_now(struct api_request *r, int err)
 {
     struct watch *w = r->state;
     if (err) {
         api_reply_errno(r, err, "watching");
         return;
     }
-    w->initial_revision = store_revision(r->api->store);
-    w->initial = tree_ref(store_root(api_table(r->api, r->res)));
-    w->sending_initial = true;
-    tree_iter_init(&w->iter, w->initial, w->filter.prefix);
-    watch_begin(r, w, w->initial_revision);
+    uint64_t now = store_revision(r->api->store);
+    if (w->wants_initial) {
+        w->initial_revision = now;
+        w->initial = tree_ref(store_root(api_table(r->api, r->res)));
+        w->sending_initial = true;
+        tree_iter_init(&w->iter, w->initial, api_filter_start(&w->filter));
+    }
+    watch_begin(r, w, w->wants_initial || !w->after ? now : w->after);
 }
 
-static void watch_after(struct api_request *r, int err)
+static int parse_revision(struct api_request *r, struct watch *w, struct status *st)
 {
-    uint64_t after = 0;
-    (void)err;
-    slice_to_u64(r->options.resource_version, &after);
-    watch_begin(r, r->state, after);
+    struct slice rv = r->options.resource_version;
+    if (!rv.n || slice_to_u64(rv, &w->after))
+        return 0;
+    const char *why = arena_printf(
+        r->arena, "Invalid value: \"%" SLICE_FMT "\": strconv.ParseUint: parsing \"%" SLICE_FMT "\": invalid syntax",
+        SLICE_ARG(rv), SLICE_ARG(rv));
+    status_set(st, r->arena, 422, "%s%s%s \"\" is invalid: resourceVersion: %s", r->res->plural,
+               r->res->group[0] ? "." : "", r->res->group, why);
+    status_cause(st, r->arena, "FieldValueInvalid", "resourceVersion", "%s", why);
+    st->group = r->res->group;
+    st->kind = r->res->plural;
+    return st->code;
 }
 
-/* sendInitialEvents (WatchList): the objects there are, a bookmark, then changes. Without it a watch from "" or "0" gets
- * them too, without the bookmark; from a revision it gets what came later. */
+/* What a watch begins with, by resourceVersion and sendInitialEvents:
+ *
+ *              not given                     true                          false
+ *   unset      objects, then changes         objects, as new as any read   changes from now on
+ *   0          objects as they are here      objects as they are here      changes from what is here
+ *   N          changes after N               objects, not older than N     changes after N
+ *
+ * With sendInitialEvents=true and bookmarks, one that says so follows the objects (WatchList). */
 void api_watch(struct api_request *r)
 {
     struct status st = {0};
-    uint64_t revision = 0;
-    struct slice rv = r->options.resource_version;
     struct watch *w = arena_state(r->arena, struct watch);
+    const struct api_query *q = &r->options;
     r->state = w;
     w->r = r;
-    if (api_filter_parse(r, &w->filter, &st)) {
+    int rv = api_check_list_options(r, &st);
+    if (!rv)
+        rv = api_filter_parse(r, &w->filter, &st);
+    if (!rv)
+        rv = parse_revision(r, w, &st);
+    if (rv) {
         api_reply_status(r, &st);
         return;
     }
-    if (rv.n && !slice_to_u64(rv, &revision)) {
-        api_reply_error(r, 400, "Invalid value: \"%" SLICE_FMT "\": resourceVersion must be a number", SLICE_ARG(rv));
-        return;
-    }
-    w->bookmark_initial = r->options.send_initial_events;
-    if (!rv.n) {
-        api_when_confirmed(r, watch_with_initial);
+    w->wants_initial = q->send_initial_set ? q->send_initial_events : !w->after;
+    w->bookmark_initial = q->send_initial_set && q->send_initial_events && q->bookmarks;
+    if (!q->resource_version.n) {
+        api_when_confirmed(r, watch_now);
         return;
     }
     api_warn_stale(r);
-    if (!revision)
-        watch_with_initial(r, 0);
-    else if (r->options.send_initial_events)
-        api_wait_revision(r, revision, watch_with_initial);
-    else
-        api_wait_revision(r, revision, watch_after);
+    api_wait_revision(r, w->after, watch_now);
 }

@@ -330,8 +330,10 @@ static void answer_item(struct api_request *r, struct write *w, const struct sto
 static void reply_exists(struct api_request *r, struct write *w)
 {
     struct status st;
-    status_set_reason(&st, r->arena, 409, "AlreadyExists", "%s%s%s \"%" SLICE_FMT "\" already exists", w->res->plural,
-                      w->res->group[0] ? "." : "", w->res->group, SLICE_ARG(meta_name(w->obj)));
+    status_set_reason(&st, r->arena, 409, "AlreadyExists", "%s%s%s \"%" SLICE_FMT "\" already exists%s", w->res->plural,
+                      w->res->group[0] ? "." : "", w->res->group, SLICE_ARG(meta_name(w->obj)),
+                      w->generated_name ? ", the server was not able to generate a unique name for the object" : "");
+    st.retry_after = w->generated_name ? API_RETRY_SECONDS : 0;
     st.name = arena_copy(r->arena, meta_name(w->obj)).p;
     st.group = w->res->group[0] ? w->res->group : NULL;
     st.kind = w->res->plural;
@@ -371,6 +373,41 @@ static void write_refused(struct api_request *r, struct write *w, int err)
     }
 }
 
+/* The answer to a write that took effect before, when it was asked the first time. */
+static void answer_repeated(struct api_request *r, struct write *w, uint64_t revision)
+{
+    const struct store_event *e = store_event_at(r->api->store, revision);
+    struct slice ns, name;
+    if (!e) {
+        api_reply_errno(r, -ETIMEDOUT, "writing");
+        return;
+    }
+    struct store_item *item = item_ref(e->now);
+    if (!slice_cut(item_key(item), '/', &ns, &name))
+        name = item_key(item);
+    w->name = arena_copy(r->arena, name);
+    w->remove = e->deleted;
+    answer_item(r, w, item, !e->before);
+    item_unref(item);
+}
+
+/* A write that another replica passed on before, once all that was acknowledged is here: it took effect, or not yet, or
+ * nobody can tell. */
+static void write_again(struct api_request *r, int err)
+{
+    struct write *w = r->state;
+    uint64_t revision;
+    int rv = err ? 0 : store_request_find(r->api->store, r->write_id, r->write_since, &revision);
+    if (err)
+        api_reply_errno(r, err, "writing");
+    else if (rv == -ENOENT)
+        write_try(r);
+    else if (rv)
+        api_reply_errno(r, -ETIMEDOUT, "writing");
+    else
+        answer_repeated(r, w, revision);
+}
+
 static void on_written(struct replica_txn *t, int err)
 {
     struct api_request *r = container_of(t, struct api_request, txn);
@@ -386,6 +423,8 @@ static void on_written(struct replica_txn *t, int err)
         api_reply_errno(r, err, "writing");
     } else if (t->result.err) {
         write_refused(r, w, t->result.err);
+    } else if (t->result.repeated) {
+        answer_repeated(r, w, t->result.revision);
     } else {
         answer_item(r, w, t->result.item, created);
     }
@@ -447,6 +486,7 @@ static void propose(struct api_request *r, struct write *w)
     r->txn = (struct replica_txn){.done = on_written};
     struct store_txn txn = {.time_ms = replica_time_ms(r->api->o.replica), .ops = ops, .n = n};
     txn.actor = r->user.name;
+    txn.request_id = r->write_id;
     replica_txn(r->api->o.replica, &txn, &r->txn);
 }
 
@@ -461,17 +501,39 @@ static bool unchanged(struct api_request *r, struct write *w, const struct json 
     return json_equal(a, b);
 }
 
-static void answer_dry_run(struct api_request *r, struct write *w, const struct json *old)
+/* What the answer would be: an item that the store never sees, at the revision of what is stored. */
+static struct store_item *unstored(struct api_request *r, struct write *w)
 {
-    const struct json *rv = json_path(old, "metadata.resourceVersion");
+    uint32_t hole, type_len;
+    if (w->remove)
+        return item_ref(w->old);
+    if (api_encode(w->obj, &w->value, &hole, &type_len))
+        return NULL;
+    struct slice key = api_key(r, w->res->namespaced ? w->ns : SLICE_NONE, meta_name(w->obj));
+    struct blob *value =
+        w->old ? item_fill_revision(buf_slice(&w->value), hole, w->old->mod_revision) : blob_copy(buf_slice(&w->value));
+    return value ? item_new(key, SLICE_NONE, value, type_len) : NULL;
+}
+
+static void answer_dry_run(struct api_request *r, struct write *w)
+{
     bool created = !w->old;
-    if (rv)
-        json_set_str(r->arena, meta_object(r->arena, w->obj), "resourceVersion", json_clone(r->arena, rv));
-    write_done(w);
-    if (w->reply_dry)
+    struct store_item *item = unstored(r, w);
+    if (created &&
+        store_get(api_table(r->api, w->res), api_key(r, w->res->namespaced ? w->ns : SLICE_NONE, meta_name(w->obj)))) {
+        write_done(w);
+        reply_exists(r, w);
+    } else if (!item) {
+        write_done(w);
+        api_reply_error(r, 413, "the object is larger than the limit of %d bytes", HTTP_BODY_MAX);
+    } else if (w->reply_dry) {
+        write_done(w);
         w->reply_dry(r, w, w->obj);
-    else
-        api_reply_object(r, created ? 201 : 200, w->obj);
+    } else {
+        write_done(w);
+        answer_item(r, w, item, created);
+    }
+    item_unref(item);
 }
 
 /* The last finalizer of an object being deleted is gone, and its time is up: so is the object. Namespaces have finalizers
@@ -496,7 +558,7 @@ static void write_object(struct api_request *r, struct write *w, struct json *ol
     if (old && may_vanish(w))
         w->remove = true;
     if (w->dry_run) {
-        answer_dry_run(r, w, old);
+        answer_dry_run(r, w);
     } else if (unchanged(r, w, old)) {
         struct store_item *item = item_ref(w->old);
         write_done(w);
@@ -517,9 +579,11 @@ static int check_expected(struct api_request *r, struct write *w, const struct j
     else if (w->expected_uid.n && old && !slice_eq(meta_uid(old), w->expected_uid))
         set_conflict(r, w, st,
                      arena_printf(r->arena,
-                                  "Precondition failed: UID in precondition: %" SLICE_FMT
-                                  ", UID in object meta: %" SLICE_FMT,
-                                  SLICE_ARG(w->expected_uid), SLICE_ARG(meta_uid(old))));
+                                  "StorageError: invalid object, Code: 4, Key: /registry/%s/%" SLICE_FMT
+                                  ", ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: "
+                                  "%" SLICE_FMT ", UID in object meta: %" SLICE_FMT,
+                                  w->res->plural, SLICE_ARG(item_key(w->old)), SLICE_ARG(w->expected_uid),
+                                  SLICE_ARG(meta_uid(old))));
     else
         return 0;
     return st->code;
@@ -592,5 +656,8 @@ void api_write(struct api_request *r, struct write *w)
 {
     r->state = w;
     w->dry_run = r->options.dry_run;
-    write_try(r);
+    if (r->write_repeated && !w->dry_run)
+        api_barrier(r, write_again);
+    else
+        write_try(r);
 }

@@ -88,12 +88,14 @@ static void print_candidate(const struct candidate *c, bool best)
 
 static void print_losses(const struct candidate *best)
 {
-    printf(
-        "\nWhat %s holds is kept, all of its log included: a write that was stored there but that no majority had\n"
-        "is now in the state, although whoever sent it may have been told that it failed. What this replica had not\n"
-        "stored is lost, and nobody can tell whether there was something. Up to entry %" PRIu64 " all was committed\n"
-        "for certain.\n",
-        best->dir, best->info.snapshot_index);
+    printf("\nWhat %s holds is kept, all of its log included: a write that was stored there but that no majority had\n"
+           "is now in the state, although whoever sent it may have been told that it failed. What this replica had not\n"
+           "stored is lost, and nobody can tell whether there was something. ",
+           best->dir);
+    if (best->info.snapshot_index)
+        printf("All was committed for certain up to entry %" PRIu64 ".\n", best->info.snapshot_index);
+    else
+        printf("Nothing says how much of it was committed.\n");
 }
 
 /* The member's own address in the membership it knew. */

@@ -68,17 +68,25 @@ static const char *advice(const struct asked *q)
     return q->code == 200 ? "" : "answers with an error: see its log";
 }
 
+static const char *role_of(const struct asked *q)
+{
+    if (value_of(q, "pintle_state_fenced", 0) > 0)
+        return "fenced"; /* its state was found wrong: it is getting another one */
+    return value_of(q, "pintle_raft_is_leader", 0) > 0 ? "leader" : "follower";
+}
+
 static void print_json(const struct asked *q, size_t n)
 {
     printf("{\"replicas\":[");
     for (size_t i = 0; i < n; i++)
         printf("%s{\"address\":\"%s\",\"reachable\":%s,\"leader\":%s,\"term\":%.0f,\"commitIndex\":%.0f,"
                "\"appliedIndex\":%.0f,"
-               "\"revision\":%.0f}",
+               "\"revision\":%.0f,\"fenced\":%s}",
                i ? "," : "", q[i].address, q[i].err ? "false" : "true",
                value_of(&q[i], "pintle_raft_is_leader", 0) > 0 ? "true" : "false",
                value_of(&q[i], "pintle_raft_term", 0), value_of(&q[i], "pintle_raft_commit_index", 0),
-               value_of(&q[i], "pintle_raft_applied_index", 0), value_of(&q[i], "pintle_store_revision", 0));
+               value_of(&q[i], "pintle_raft_applied_index", 0), value_of(&q[i], "pintle_store_revision", 0),
+               value_of(&q[i], "pintle_state_fenced", 0) > 0 ? "true" : "false");
     printf("]}\n");
 }
 
@@ -96,8 +104,7 @@ static int print_table(const struct asked *q, size_t n)
         if (!ok)
             printf("%-24s %-10s %s\n", q[i].address, "down", advice(&q[i]));
         else
-            printf("%-24s %-10s %6.0f %12.0f %10.0f\n", q[i].address,
-                   value_of(&q[i], "pintle_raft_is_leader", 0) > 0 ? "leader" : "follower",
+            printf("%-24s %-10s %6.0f %12.0f %10.0f\n", q[i].address, role_of(&q[i]),
                    value_of(&q[i], "pintle_raft_term", 0), value_of(&q[i], "pintle_store_revision", 0),
                    newest - value_of(&q[i], "pintle_raft_applied_index", 0));
     }

@@ -1,4 +1,5 @@
 libpintle_a_SOURCES += \
+  src/codec/gzip.c src/codec/gzip.h \
   src/codec/json.c src/codec/json.h \
   src/codec/json_read.c \
   src/codec/json_write.c \

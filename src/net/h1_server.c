@@ -175,7 +175,7 @@ static int on_head(llhttp_t *p)
     if (rv)
         return rv;
     if ((p->flags & F_CONTENT_LENGTH) && p->content_length > c->server->options.body_max)
-        return refuse(h, 413, "the request body is too large");
+        return refuse(h, 413, HTTP_TOO_LARGE);
     h->upgrade = p->upgrade && !slice_ieq(http_request_header(h->x, "upgrade"), SLICE("h2c"));
     h->x->req.upgrade = h->upgrade;
     expect_continue(h);
@@ -186,9 +186,9 @@ static int on_body(llhttp_t *p, const char *at, size_t n)
 {
     struct h1 *h = h1_of(p);
     int rv = buf_add(&h->x->body, at, n);
-    return rv == 0 ? 0
-                   : refuse(h, rv == -E2BIG ? 413 : 503,
-                            rv == -E2BIG ? "the request body is too large" : "the server is short of memory");
+    return rv == 0
+               ? 0
+               : refuse(h, rv == -E2BIG ? 413 : 503, rv == -E2BIG ? HTTP_TOO_LARGE : "the server is short of memory");
 }
 
 static int on_whole(llhttp_t *p)

@@ -189,8 +189,9 @@ static size_t request_nv(const struct http_call *call, char length[24], nghttp2_
 static void watch_silence(struct h2 *h)
 {
     h->probing = false;
+    unsigned quiet_ms = h->conn->client->options.quiet_ms;
     if (h->conn->n_calls > 0)
-        loop_timer_start(h->conn->client->loop, &h->probe, QUIET_MS);
+        loop_timer_start(h->conn->client->loop, &h->probe, quiet_ms ? quiet_ms : QUIET_MS);
     else
         loop_timer_stop(h->conn->client->loop, &h->probe);
 }
@@ -207,7 +208,8 @@ static void on_probe(struct loop_timer *t)
     h->probing = true;
     nghttp2_submit_ping(h->session, NGHTTP2_FLAG_NONE, NULL);
     client_conn_dirty(h->conn);
-    loop_timer_start(h->conn->client->loop, &h->probe, PROBE_MS);
+    unsigned quiet_ms = h->conn->client->options.quiet_ms;
+    loop_timer_start(h->conn->client->loop, &h->probe, quiet_ms ? quiet_ms : PROBE_MS);
 }
 
 /* ---- life ---- */

@@ -391,7 +391,7 @@ static const char *reject_text(int code)
     case 400:
         return "the request's target is malformed";
     case 413:
-        return "the request body is too large";
+        return HTTP_TOO_LARGE;
     case 431:
         return "the request's head is too large";
     default:

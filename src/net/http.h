@@ -27,6 +27,10 @@ enum {
     HTTP_CONNECTIONS_MAX = 20000, /* of a server */
 };
 
+/* What is said with 413: Kubernetes' words, which clients look for. */
+#define HTTP_TOO_LARGE "Request entity too large: limit is 3145728"
+_Static_assert(HTTP_BODY_MAX == 3145728, "HTTP_TOO_LARGE names the limit");
+
 struct http_header {
     struct slice name; /* lower case */
     struct slice value;
@@ -111,6 +115,8 @@ struct http_client_options {
     const char *tls_subject; /* common name expected instead: who it is counts, not where; NULL = tls_name */
     bool h2;                 /* plain connections: speak HTTP/2 with prior knowledge (gRPC); TLS: by ALPN */
     unsigned connect_ms;     /* 0 = 5,000 */
+    unsigned quiet_ms;       /* HTTP/2, with calls open: a peer that was silent for so long is probed, and given up when
+                              * it stays silent for as long again; 0 = 30,000 and then 15,000 */
 };
 
 struct http_call_options {

@@ -158,7 +158,7 @@ static bool decode_body(struct http_exchange *x)
         x->req.body = buf_slice(&x->inflated);
         return true;
     case -E2BIG:
-        exchange_reject(x, 413, "the request body is too large");
+        exchange_reject(x, 413, HTTP_TOO_LARGE);
         return false;
     case -ENOMEM:
         exchange_reject(x, 503, "the server is short of memory");

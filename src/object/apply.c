@@ -267,15 +267,18 @@ static void prune(const struct job *j, const struct schema_field *f, const struc
     json_each (e, last) {
         struct json *item = fieldset_at(&items, e->key);
         const struct json *owned_below = json_get(still, e->key);
-        bool named = slice_starts(e->key, SLICE("f:"));
+        bool member = !json_len(e) || fieldset_has_self(e); /* else the way to what last names */
         if (!item || slice_eq_str(e->key, ".") || is_list_key(list, e->key))
             continue;
-        if (!owned_below && (named || fieldset_has_self(e))) {
+        if (!owned_below && member) {
             remove_item(v, item);
             continue;
         }
         const struct schema_field *child = fieldset_child(f, slice_from(e->key, 2));
+        bool filled = json_len(item) > 0;
         prune(j, child, fieldset_shape(f, v) == SHAPE_LIST ? f : NULL, item, e, owned_below);
+        if (filled && !json_len(item))
+            remove_item(v, item);
     }
 }
 

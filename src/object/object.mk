@@ -16,7 +16,7 @@ libpintle_a_SOURCES += \
   src/object/print_cell.c src/object/print_cell.h \
   src/object/print_kinds.c \
   src/object/print_pod.c \
-  src/object/protobuf.c src/object/protobuf.h \
+  src/object/protobuf.c src/object/protobuf.h src/object/protobuf_impl.h src/object/protobuf_write.c \
   src/object/quantity.c src/object/quantity.h \
   src/object/selector.c src/object/selector.h \
   src/object/selector_parse.c src/object/selector_parse.h \

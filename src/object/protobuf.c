@@ -1,5 +1,5 @@
-/* Kubernetes protobuf, both ways. Numbers, order and nesting come from the schema; the few messages that stand for one
- * JSON value (quantities, times, numbers-or-strings, raw JSON) are spelt out here. */
+/* Reading Kubernetes protobuf. Numbers and nesting come from the schema; the few messages that stand for one JSON value
+ * (quantities, times, numbers-or-strings, raw JSON) are spelt out here. */
 #include "object/protobuf.h"
 
 #include <errno.h>
@@ -8,24 +8,7 @@
 #include "base/timefmt.h"
 #include "object/meta.h"
 #include "object/path.h"
-
-enum wire { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
-
-static const char magic[] = {'k', '8', 's', '\0'};
-
-/* Members of JSONSchemaProps that are one of two things; their message has the object in field `object`. */
-static bool is_union(const struct schema_type *type, const struct schema_field *f, unsigned *object, unsigned *other)
-{
-    bool boolean = slice_eq_str(f->name, "additionalProperties") || slice_eq_str(f->name, "additionalItems");
-    if (strcmp(schema_short_name(type), "JSONSchemaProps") ||
-        !(boolean || slice_eq_str(f->name, "items") || slice_eq_str(f->name, "dependencies")))
-        return false;
-    *object = boolean ? 2 : 1;
-    *other = boolean ? 1 : 2;
-    return true;
-}
-
-/* ---- reading ---- */
+#include "object/protobuf_impl.h"
 
 struct reader {
     struct arena *a;
@@ -98,6 +81,15 @@ static bool read_field(struct slice *s, struct wire_field *f)
     f->bytes = slice_of(s->p, (size_t)n);
     f->value = f->wire == WIRE_BYTES ? 0 : little_endian(f->bytes);
     *s = slice_from(*s, (size_t)n);
+    return true;
+}
+
+static bool well_formed(struct slice message)
+{
+    struct wire_field f;
+    while (message.n)
+        if (!read_field(&message, &f))
+            return false;
     return true;
 }
 
@@ -231,6 +223,22 @@ static bool is_number(const struct schema_field *f)
     return f->kind == SCHEMA_BOOL || f->kind == SCHEMA_INT32 || f->kind == SCHEMA_INT64 || f->kind == SCHEMA_DOUBLE;
 }
 
+/* Whether a value stands in a message that the readers below look into without checking it. */
+static bool has_message(const struct schema_field *f)
+{
+    switch (f->kind) {
+    case SCHEMA_QUANTITY:
+    case SCHEMA_INT_OR_STRING:
+    case SCHEMA_TIME:
+    case SCHEMA_MICRO_TIME:
+    case SCHEMA_RAW:
+    case SCHEMA_ANY:
+        return true;
+    default:
+        return false;
+    }
+}
+
 /* One value of a field that is no list or map. */
 static struct json *read_value(const struct reader *r, const struct schema_type *type, const struct schema_field *f,
                                const struct wire_field *w, unsigned depth)
@@ -240,6 +248,8 @@ static struct json *read_value(const struct reader *r, const struct schema_type 
         return malformed(r, "a field has the wrong wire type");
     if (is_number(f))
         return read_number(r, f, w->value);
+    if (has_message(f) && !well_formed(w->bytes))
+        return malformed(r, "a field is cut short");
     switch (f->kind) {
     case SCHEMA_QUANTITY:
         return json_new_string(r->a, inner_bytes(w->bytes, 1).n ? inner_bytes(w->bytes, 1) : SLICE("0"));
@@ -251,7 +261,7 @@ static struct json *read_value(const struct reader *r, const struct schema_type 
     case SCHEMA_BYTES:
         return read_bytes(r->a, w->bytes);
     case SCHEMA_ANY:
-        if (is_union(type, f, &object, &other))
+        if (protobuf_union(type, f, &object, &other))
             return read_union(r, type, f, w->bytes, object, other, depth);
         return read_raw(r, w->bytes);
     case SCHEMA_RAW:
@@ -271,6 +281,8 @@ static bool read_entry(const struct reader *r, const struct schema_type *type, c
     struct wire_field value = {.wire = is_number(f->item) ? WIRE_VARINT : WIRE_BYTES};
     struct schema_field item = *f->item;
     item.name = f->name;
+    if (!well_formed(entry))
+        return malformed(r, "an entry of a map is cut short") != NULL;
     find_field(entry, 2, &value);
     struct json *v = read_value(r, type, &item, &value, depth);
     json_set(r->a, map, inner_bytes(entry, 1), v);
@@ -353,9 +365,11 @@ struct json *protobuf_decode(struct arena *a, const struct schema_type *type, st
 {
     struct reader r = {a, st};
     struct json *obj = json_new_object(a);
-    if (!slice_starts(body, slice_of(magic, sizeof magic)))
+    if (!slice_starts(body, slice_of(protobuf_magic, PROTOBUF_MAGIC_LEN)))
         return malformed(&r, "it does not start with the magic number");
-    struct slice unknown = slice_from(body, sizeof magic), meta = inner_bytes(unknown, 1);
+    struct slice unknown = slice_from(body, PROTOBUF_MAGIC_LEN), meta = inner_bytes(unknown, 1);
+    if (!well_formed(unknown) || !well_formed(meta))
+        return malformed(&r, "it is cut short");
     if (inner_bytes(unknown, 3).n)
         return malformed(&r, "its content encoding is not supported");
     if (!obj || !read_message(&r, type, inner_bytes(unknown, 2), obj, 1))
@@ -365,234 +379,4 @@ struct json *protobuf_decode(struct arena *a, const struct schema_type *type, st
     if (inner_bytes(meta, 2).n)
         json_set_first(a, obj, "kind", json_new_string(a, inner_bytes(meta, 2)));
     return arena_error(a) ? malformed(&r, "it is too large") : obj;
-}
-
-/* ---- writing ---- */
-
-static void write_varint(struct buf *out, uint64_t v)
-{
-    for (; v >= 0x80; v >>= 7)
-        buf_add_char(out, (char)(v | 0x80));
-    buf_add_char(out, (char)v);
-}
-
-static void write_tag(struct buf *out, unsigned number, enum wire wire)
-{
-    write_varint(out, (uint64_t)number << 3 | wire);
-}
-
-static void write_bytes(struct buf *out, unsigned number, struct slice s)
-{
-    write_tag(out, number, WIRE_BYTES);
-    write_varint(out, s.n);
-    buf_add_slice(out, s);
-}
-
-static void write_number(struct buf *out, unsigned number, int64_t v)
-{
-    write_tag(out, number, WIRE_VARINT);
-    write_varint(out, (uint64_t)v);
-}
-
-/* Opens a nested message whose length is not known yet; close puts it before what was written since. */
-static size_t open_message(struct buf *out, unsigned number)
-{
-    write_tag(out, number, WIRE_BYTES);
-    return out->n;
-}
-
-static void close_message(struct buf *out, size_t start)
-{
-    char head[10];
-    size_t n = 0, length = out->n - start;
-    for (uint64_t v = length;; v >>= 7) {
-        head[n++] = (char)(v >= 0x80 ? v | 0x80 : v);
-        if (v < 0x80)
-            break;
-    }
-    if (buf_add(out, head, n))
-        return;
-    memmove(out->p + start + n, out->p + start, length);
-    memcpy(out->p + start, head, n);
-}
-
-static void write_message(struct buf *out, const struct schema_type *type, const struct json *obj, unsigned depth);
-
-static void write_time(struct buf *out, const struct json *v)
-{
-    int64_t ns;
-    if (!time_parse(json_string(v), &ns))
-        return;
-    int64_t seconds = ns / NS_PER_SEC - (ns % NS_PER_SEC < 0), nanos = ns - seconds * NS_PER_SEC;
-    write_number(out, 1, seconds);
-    write_number(out, 2, nanos);
-}
-
-static void write_int_or_string(struct buf *out, const struct json *v)
-{
-    bool text = json_is(v, JSON_STRING);
-    write_number(out, 1, text);
-    write_number(out, 2, text ? 0 : json_int(v, 0));
-    write_bytes(out, 3, text ? v->u.string : SLICE_NONE);
-}
-
-static void write_base64(struct buf *out, unsigned number, const struct json *v)
-{
-    struct buf bytes = BUF_INIT(json_string(v).n + 8);
-    base64_decode(&bytes, json_string(v));
-    write_bytes(out, number, buf_slice(&bytes));
-    buf_done(&bytes);
-}
-
-static void write_raw(struct buf *out, const struct json *v)
-{
-    size_t start = open_message(out, 1);
-    if (json_write(out, v) == 0)
-        close_message(out, start);
-}
-
-static void write_union(struct buf *out, const struct schema_type *type, const struct json *v, unsigned object,
-                        unsigned other, unsigned depth)
-{
-    size_t start;
-    if (json_is(v, JSON_BOOL))
-        write_number(out, other, v->u.boolean);
-    if (json_is(v, JSON_OBJECT) && other < object) /* "or a boolean": an object allows */
-        write_number(out, other, 1);
-    if (json_is(v, JSON_OBJECT)) {
-        start = open_message(out, object);
-        write_message(out, type, v, depth);
-        close_message(out, start);
-    }
-    json_each (it, json_is(v, JSON_ARRAY) ? v : NULL) {
-        if (it->type == JSON_STRING) {
-            write_bytes(out, other, it->u.string);
-            continue;
-        }
-        start = open_message(out, other);
-        write_message(out, type, it, depth);
-        close_message(out, start);
-    }
-}
-
-/* What stands inside the message of a value that has one. */
-static void write_inside(struct buf *out, const struct schema_type *type, const struct schema_field *f,
-                         const struct json *v, unsigned depth)
-{
-    unsigned object, other;
-    struct slice text = json_string(v);
-    switch (f->kind) {
-    case SCHEMA_QUANTITY:
-        write_bytes(out, 1, text);
-        break;
-    case SCHEMA_TIME:
-    case SCHEMA_MICRO_TIME:
-        write_time(out, v);
-        break;
-    case SCHEMA_INT_OR_STRING:
-        write_int_or_string(out, v);
-        break;
-    case SCHEMA_ARRAY:
-        json_each (it, v)
-            write_bytes(out, 1, json_string(it));
-        break;
-    case SCHEMA_REF:
-        write_message(out, f->type, v, depth);
-        break;
-    default:
-        if (f->kind == SCHEMA_ANY && is_union(type, f, &object, &other))
-            write_union(out, type, v, object, other, depth);
-        else
-            write_raw(out, v);
-    }
-}
-
-static void write_value(struct buf *out, const struct schema_type *type, const struct schema_field *f, unsigned number,
-                        const struct json *v, unsigned depth)
-{
-    double real;
-    switch (f->kind) {
-    case SCHEMA_STRING:
-    case SCHEMA_DURATION:
-        write_bytes(out, number, json_string(v));
-        return;
-    case SCHEMA_BYTES:
-        write_base64(out, number, v);
-        return;
-    case SCHEMA_BOOL:
-        write_number(out, number, json_bool(v, false));
-        return;
-    case SCHEMA_INT32:
-    case SCHEMA_INT64:
-        write_number(out, number, json_int(v, 0));
-        return;
-    case SCHEMA_DOUBLE:
-        real = json_is(v, JSON_REAL) ? v->u.real : (double)json_int(v, 0);
-        write_tag(out, number, WIRE_FIXED64);
-        buf_add(out, &real, sizeof real);
-        return;
-    default:
-        break;
-    }
-    size_t start = open_message(out, number);
-    write_inside(out, type, f, v, depth + 1);
-    close_message(out, start);
-}
-
-static void write_map(struct buf *out, const struct schema_type *type, const struct schema_field *f,
-                      const struct json *map, unsigned depth)
-{
-    struct schema_field item = *f->item;
-    item.name = f->name;
-    json_each (it, map) {
-        size_t start = open_message(out, f->pb);
-        write_bytes(out, 1, it->key);
-        write_value(out, type, &item, 2, it, depth);
-        close_message(out, start);
-    }
-}
-
-static void write_member(struct buf *out, const struct schema_type *type, const struct schema_field *f,
-                         const struct json *obj, unsigned depth)
-{
-    const struct json *v = json_get(obj, f->name);
-    if (f->flags & SCHEMA_INLINE) {
-        size_t start = open_message(out, f->pb);
-        write_message(out, f->type, obj, depth);
-        close_message(out, start);
-        return;
-    }
-    if (!v || v->type == JSON_NULL)
-        return;
-    if (f->kind == SCHEMA_MAP)
-        write_map(out, type, f, v, depth);
-    else if (f->kind == SCHEMA_ARRAY)
-        json_each (it, v)
-            write_value(out, type, f->item, f->pb, it, depth);
-    else
-        write_value(out, type, f, f->pb, v, depth);
-}
-
-static void write_message(struct buf *out, const struct schema_type *type, const struct json *obj, unsigned depth)
-{
-    if (depth > 4 * JSON_DEPTH_MAX && !out->error) /* a level of JSON counts twice here */
-        out->error = -E2BIG;
-    for (size_t i = 0; i < type->n_own && !out->error; i++)
-        if (type->own[i].pb)
-            write_member(out, type, &type->own[i], obj, depth + 1);
-}
-
-int protobuf_encode(struct buf *out, const struct schema_type *type, const struct json *obj)
-{
-    buf_add(out, magic, sizeof magic);
-    size_t start = open_message(out, 1);
-    write_bytes(out, 1, meta_api_version(obj));
-    write_bytes(out, 2, meta_kind(obj));
-    close_message(out, start);
-    start = open_message(out, 2);
-    write_message(out, type, obj, 1);
-    close_message(out, start);
-    write_bytes(out, 3, SLICE_NONE);
-    write_bytes(out, 4, SLICE_NONE);
-    return buf_error(out);
 }

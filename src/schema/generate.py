@@ -286,7 +286,7 @@ class Resources:
         columns = self.array(out, 'resource_column', 'columns_%d' % i,
                              ['    {%s, %s, %s, "", %s, %s},' % (c_string(c[0]), c_string(c[1]), c_string(c[2]), c[3],
                                                                  c_string(c[4])) for c in self.columns.get(key, [])])
-        s = self.strategies.get(r[2], ['n', 'n', 'none', 'given', 'n', 'background', 'subdomain', '', '', '', ''])
+        s = self.strategies.get(r[2], ['n', 'n', 'none', 'given', 'n', 'background', 'subdomain', '', '', '', '', 'n'])
         yes = {'y': 'true', 'n': 'false'}
         return ['.index = %d' % i, '.group = ' + c_string(r[0]), '.version = ' + c_string(r[1]),
                 '.api_version = ' + c_string(r[0] + '/' + r[1] if r[0] else r[1]), '.kind = ' + c_string(r[2]),
@@ -298,7 +298,7 @@ class Resources:
                 '.unconditional_update = ' + yes[s[1]], '.generation = ' + c_enum('GENERATION_', s[2]),
                 '.status_create = ' + {'given': 'STATUS_AS_GIVEN', 'cleared': 'STATUS_CLEARED', 'by-kind': 'STATUS_BY_KIND'}[s[3]],
                 '.update_keeps_status = ' + yes[s[4]], '.propagation = ' + c_enum('PROPAGATION_', s[5]),
-                '.name_rule = ' + c_enum('NAME_', s[6]), '.name_max = ' + (s[7] or '0'),
+                '.returns_deleted = ' + yes[s[11]], '.name_rule = ' + c_enum('NAME_', s[6]), '.name_max = ' + (s[7] or '0'),
                 '.status_keeps = ' + self.paths(s[8]), '.reset_main = ' + self.paths(s[9]),
                 '.reset_status = ' + self.paths(s[10]), '.subs = %s, .n_subs = %d' % subs,
                 '.selectable = %s, .n_selectable = %d' % selectable, '.columns = %s, .n_columns = %d' % columns]

@@ -191,6 +191,7 @@ struct resource {
     bool virtual;              /* never stored: reviews, bindings, ComponentStatus */
     bool create_on_update;     /* PUT to an absent name creates */
     bool unconditional_update; /* PUT without resourceVersion is allowed */
+    bool returns_deleted;      /* DELETE answers with the last state, not with a Status */
     bool update_keeps_status;  /* PUT on the main resource leaves status as stored */
     uint8_t generation;        /* enum resource_generation */
     uint8_t status_create;     /* enum resource_status_create */

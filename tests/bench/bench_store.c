@@ -173,7 +173,7 @@ static void past(struct bench *b)
             exit(1);
         while (!done) {
             double from = now_ms();
-            done = store_past_some(f, 1000);
+            done = store_past_some(f, 300);
             add(&list, from);
         }
         for (done = false; !done;) {

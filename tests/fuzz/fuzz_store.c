@@ -47,6 +47,9 @@ static void apply_both(struct store *a, struct store *b, struct slice command)
     store_apply(b, command, &rb);
     FUZZ_CHECK(ra.err == rb.err && ra.revision == rb.revision && ra.failed_op == rb.failed_op);
     FUZZ_CHECK(store_hash(a) == store_hash(b));
+    FUZZ_CHECK(!ra.check == !rb.check);
+    if (ra.check)
+        FUZZ_CHECK(ra.check->digest == rb.check->digest && !ra.check->damaged && !rb.check->damaged);
     FUZZ_CHECK(store_revision(a) >= before);
     if (ra.err == -EBADMSG)
         FUZZ_CHECK(store_revision(a) == before && store_hash(a) == hash && store_time_ms(a) == time_ms);

@@ -102,6 +102,14 @@ static void on_role(struct replica_listener *l, bool is_leader, uint64_t term, u
     scheduler_start(h->scheduler);
 }
 
+static void on_fenced(struct replica_listener *l, bool fenced)
+{
+    struct replica_host *h = container_of(l, struct replica_host, role);
+    CHECK(h->w, h->w->damaged, "replica %zu is fenced, and nothing was damaged", h->i + 1);
+    h->fences += fenced;
+    h->recoveries += !fenced;
+}
+
 static void on_failed(void *ctx, int err, const char *reason)
 {
     struct replica_host *h = ctx;
@@ -152,7 +160,7 @@ static void assemble(struct replica_host *h)
     h->scheduler_client = client_local_new(h->api, "system:kube-scheduler");
     h->controllers = controllers_new(h->controller_client, controllers_builtin, &h->metrics);
     h->scheduler = scheduler_new(h->scheduler_client, &h->metrics);
-    h->role = (struct replica_listener){.role = on_role};
+    h->role = (struct replica_listener){.role = on_role, .fenced = on_fenced};
     replica_listen(h->replica, &h->role);
     h->leader = h->failed = false;
     h->applied = h->revision = 0;

@@ -42,6 +42,7 @@ struct replica_host {
     struct scheduler *scheduler;
     struct replica_listener role;
     bool leader, failed;
+    size_t fences, recoveries;        /* its state was found wrong; was replaced */
     uint64_t term, applied, revision; /* applied, revision: as last seen by the checks */
 };
 
@@ -58,6 +59,7 @@ struct world {
     uint64_t *hashes; /* by log index; 0 = nobody applied it yet */
     size_t n_hashes;
     size_t elections, kills, cuts;
+    bool damaged;         /* some replica's state is, or was */
     bool bare;            /* no nodes, controllers and scheduler */
     bool backup;          /* replicas ship to /backup on their own disks */
     bool expect_failures; /* of disks: a replica that gives up is killed, as its process would end */

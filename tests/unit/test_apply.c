@@ -74,6 +74,17 @@ static void test_create_by_apply(void **state)
         "'f:ports':{'k:{\\'containerPort\\':80,\\'protocol\\':\\'TCP\\'}':{'.':{},'f:containerPort':{}}}}}}}}}");
 }
 
+/* What was given up is all that goes: not what it stood in. */
+static void test_what_stands_around_stays(void **state)
+{
+    struct arena *a = *state;
+    struct json *o =
+        applied(a, "configmaps", "m", NULL, "{'metadata':{'name':'x','annotations':{'n':'1'}},'data':{'a':'1'}}");
+    o = applied(a, "configmaps", "m", o, "{'metadata':{'name':'x'},'data':{'a':'1'}}");
+    json_del_str(json_get_str(o, "metadata"), "managedFields");
+    assert_json(a, o, "{'metadata':{'name':'x'},'data':{'a':'1'}}");
+}
+
 static void test_fields_given_up_go(void **state)
 {
     struct arena *a = *state;
@@ -396,6 +407,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         unit(test_create_by_apply),
+        unit(test_what_stands_around_stays),
         unit(test_fields_given_up_go),
         unit(test_list_items_merge),
         unit(test_conflicts),

@@ -86,11 +86,16 @@ static void finish(struct world *w)
     sim_free(w->sim);
 }
 
-static void get(struct world *w, const char *path)
+static void ask(struct world *w, const char *method, const char *path)
 {
     const struct http_call_options o = {
-        .method = "GET", .path = path, .on_data = on_data, .on_done = on_done, .ctx = w};
+        .method = method, .path = path, .on_data = on_data, .on_done = on_done, .ctx = w};
     http_call(w->client, &o);
+}
+
+static void get(struct world *w, const char *path)
+{
+    ask(w, "GET", path);
 }
 
 static uint64_t run_once(uint64_t seed, bool h2)
@@ -138,6 +143,33 @@ static void test_cut_link(void **state)
         sim_run_ms(w.sim, 1000);
         assert_int_equal(w.done, 2);
         assert_int_equal(w.failed, 1);
+        finish(&w);
+    }
+}
+
+/* A peer that is cut off is given up after twice the quiet time, before the stream itself breaks. */
+static void test_silent_peer(void **state)
+{
+    (void)state;
+    for (unsigned asked = 0; asked < 2; asked++) {
+        struct world w;
+        start(&w, 4, true);
+        http_client_free(w.client);
+        w.client = http_client_new(
+            w.b, &(struct http_client_options){.addr = "a:80", .h2 = true, .quiet_ms = asked ? 300 : 0});
+        get(&w, "/hello");
+        sim_run_ms(w.sim, 100);
+        assert_int_equal(w.done, 1);
+        sim_cut(w.sim, w.a, w.b, true);
+        ask(&w, "POST", "/hello"); /* which is not repeated */
+        sim_run_ms(w.sim, 700);
+        assert_int_equal(w.done, 1 + asked);
+        assert_int_equal(w.failed, asked);
+        sim_cut(w.sim, w.a, w.b, false);
+        get(&w, "/hello");
+        sim_run_ms(w.sim, 100);
+        assert_int_equal(w.done, 3);
+        assert_int_equal(w.failed, asked);
         finish(&w);
     }
 }
@@ -307,8 +339,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_seed_same_run), cmocka_unit_test(test_cut_link),
-        cmocka_unit_test(test_killed_server),      cmocka_unit_test(test_damaged_requests),
-        cmocka_unit_test(test_damaged_answers),
+        cmocka_unit_test(test_silent_peer),        cmocka_unit_test(test_killed_server),
+        cmocka_unit_test(test_damaged_requests),   cmocka_unit_test(test_damaged_answers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -150,6 +150,37 @@ static void assert_stable(struct arena *a, const struct resource *res, struct js
     assert_string_equal(json_text(a, o), once);
 }
 
+static void drop_empty(const struct schema_type *t, struct json *o);
+
+static void drop_inside(const struct schema_field *f, struct json *v)
+{
+    if (f->kind == SCHEMA_REF)
+        drop_empty(f->type, v);
+    else if (f->kind == SCHEMA_ARRAY || f->kind == SCHEMA_MAP)
+        json_each (it, v)
+            drop_inside(f->item, it);
+}
+
+/* Protobuf tells no empty list or map from none, and no time at the epoch; objects inside objects have no kind there. */
+static bool lost(const struct schema_field *f, const struct json *v)
+{
+    bool list = f->kind == SCHEMA_ARRAY || f->kind == SCHEMA_MAP;
+    bool time = f->kind == SCHEMA_TIME || f->kind == SCHEMA_MICRO_TIME;
+    return !f->pb || (list && !json_len(v)) || (time && slice_starts(json_string(v), SLICE("1970-01-01T00:00:00")));
+}
+
+static void drop_empty(const struct schema_type *t, struct json *o)
+{
+    for (struct json *it = json_first(o), *next; it; it = next) {
+        const struct schema_field *f = schema_field_find(t, it->key);
+        next = it->next;
+        if (f && lost(f, it))
+            json_del(o, it->key);
+        else if (f)
+            drop_inside(f, it);
+    }
+}
+
 static void assert_protobuf(struct arena *a, const struct resource *res, const struct json *o)
 {
     struct buf out = BUF_INIT(16 << 20);
@@ -160,6 +191,17 @@ static void assert_protobuf(struct arena *a, const struct resource *res, const s
     if (!back)
         fail_msg("%s", st.message);
     assert_true(checked(a, res, back));
+    struct json *sent = json_clone(a, o);
+    assert_true(checked(a, res, sent)); /* a default may be a zero that is not written */
+    drop_empty(res->type, sent);
+    drop_empty(res->type, back);
+    const char *want = json_text(a, sent), *got = json_text(a, back);
+    size_t same = 0, from;
+    while (want[same] && want[same] == got[same])
+        same++;
+    from = same < 80 ? 0 : same - 80;
+    if (want[same] || got[same])
+        fail_msg("%s: sent …%.160s, back came …%.160s", res->kind, want + from, got + from);
 }
 
 static void use(struct arena *a, const struct resource *res, struct json *o, struct json *other)

@@ -108,7 +108,7 @@ static void test_damaged(void **state)
         struct status st = {0};
         refused += protobuf_decode(a, type, slice_of(config_map, n), &st) == NULL;
     }
-    assert_true(refused > 3);
+    assert_true(refused > sizeof config_map - 12); /* but for the empty end, nothing can be left out */
     for (size_t i = 4; i < sizeof config_map - 1; i++) {
         for (int bit = 0; bit < 8; bit++) {
             char copy[sizeof config_map];

@@ -98,6 +98,37 @@ static void test_repeated_request(void **state)
     store_free(s);
 }
 
+static void test_finding_a_request(void **state)
+{
+    (void)state;
+    struct store *s = store_new();
+    uint64_t revision = 0;
+    struct store_op op = put_op("ns/a", STORE_ABSENT, 0, META "}}");
+    assert_int_equal(store_request_find(s, SLICE("id-1"), 0, &revision), -ENOENT);
+    run(s, &op, 1, 0, "id-1");
+    assert_int_equal(run(s, &op, 1, 0, "refused").err, -EEXIST);
+    assert_int_equal(store_request_find(s, SLICE("id-1"), 0, &revision), 0);
+    assert_int_equal(revision, 1);
+    assert_int_equal(store_request_find(s, SLICE("refused"), 0, &revision), -ENOENT);
+    op.compare = STORE_ANY;
+    for (int i = 0; i < STORE_REQUESTS_MAX; i++) {
+        char id[32];
+        snprintf(id, sizeof id, "next-%d", i);
+        run(s, &op, 1, 0, id);
+    }
+    /* Forgotten: whoever asks about a time that half of the ids are newer than cannot be told. */
+    uint64_t now = store_revision(s);
+    assert_int_equal(store_request_find(s, SLICE("id-1"), 0, &revision), -ESTALE);
+    assert_int_equal(store_request_find(s, SLICE("id-1"), now - STORE_REQUESTS_MAX / 2, &revision), -ESTALE);
+    assert_int_equal(store_request_find(s, SLICE("id-1"), now - STORE_REQUESTS_MAX / 2 + 1, &revision), -ENOENT);
+    assert_int_equal(store_request_find(s, SLICE("next-0"), 0, &revision), 0);
+    assert_int_equal(revision, 2);
+    /* A restored cluster begins anew. */
+    store_rebase(s);
+    assert_int_equal(store_request_find(s, SLICE("next-0"), now, &revision), -ESTALE);
+    store_free(s);
+}
+
 static void test_malformed_commands(void **state)
 {
     (void)state;
@@ -394,6 +425,7 @@ int main(void)
         cmocka_unit_test(test_put_fills_revision),
         cmocka_unit_test(test_compares),
         cmocka_unit_test(test_repeated_request),
+        cmocka_unit_test(test_finding_a_request),
         cmocka_unit_test(test_malformed_commands),
         cmocka_unit_test(test_watch_sees_every_change_once),
         cmocka_unit_test(test_compaction_loses_slow_watchers),
