@@ -22,6 +22,8 @@ EXTRA_DIST += \
   docs/benchmarks.md \
   docs/developing.md \
   docs/operating.md \
+  docs/reliability.md \
+  docs/images \
   docs/threat-model.md \
   docs/internals \
   docs/sample

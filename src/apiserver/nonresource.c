@@ -172,6 +172,7 @@ static const struct api_fixed fixed[] = {
     {"/pintle/v1/hash", false, false, api_hash},
     {"/pintle/v1/history", false, false, api_history},
     {"/pintle/v1/snapshot", false, false, api_snapshot},
+    {"/openapi/v2", false, false, api_openapi_v2},
     {"/openapi/v3", true, false, api_openapi_v3},
     {"/pintle/v1/ca", false, true, api_ca},
     {"/pintle/v1/join", false, false, api_join},

@@ -347,6 +347,8 @@ static void on_http_request(void *ctx, struct http_exchange *x)
             impersonate(r, &st);
     } else {
         user_set_superuser(&r->user, r->arena);
+        take_write_id(r); /* only replicas send one here */
+        r->user.forwarded = r->write_id.n > 0;
     }
     if (st.code)
         api_reply_status(r, &st);
@@ -636,10 +638,8 @@ void api_free(struct api *api)
     api_tokens_free(api->tokens);
     api_forward_free(api->forward);
     api_authz_free(api->authz);
-    for (struct map_entry *e = map_first(&api->documents); e; e = map_next(&api->documents, e)) {
-        blob_unref(*(struct blob **)e->value);
-        mem_free(e->value);
-    }
+    for (struct map_entry *e = map_first(&api->documents); e; e = map_next(&api->documents, e))
+        api_document_free(e->value);
     map_done(&api->documents);
     end_requests(api);
     api_derived_free(api->derived);

@@ -494,7 +494,6 @@ static int open_replica(struct server *s, char why[256])
                                 .window_bytes = (size_t)s->o.history_bytes,
                                 .window_age_ms = (uint64_t)s->o.history_age * 1000,
                                 .backup = {.dir = s->o.backup_dir,
-                                           .id = (uint64_t)s->o.id,
                                            .lag_ms = (uint64_t)s->o.backup_lag * 1000,
                                            .keep = (unsigned)s->o.backup_keep,
                                            .metrics = &s->metrics},
