@@ -17,7 +17,11 @@ static bool typed(struct arena *a, const struct resource *res, struct json *o, b
 {
     struct check c = {.a = a, .partial = partial};
     struct status st = {0};
-    return json_is(o, JSON_OBJECT) && check_object(&c, res->type, o, &st) == 0;
+    if (!json_is(o, JSON_OBJECT) || check_object(&c, res->type, o, &st))
+        return false;
+    json_set_first(a, o, "apiVersion", json_new_str(a, res->api_version)); /* the path of a request says them */
+    json_set_first(a, o, "kind", json_new_str(a, res->kind));
+    return arena_error(a) == 0;
 }
 
 static void use(struct arena *a, const struct resource *res, struct json *live, const struct json *patch)
