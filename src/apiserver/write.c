@@ -284,6 +284,9 @@ static void track_fields(struct api_request *r, struct write *w, const struct js
 /* From what compute gave to what may be stored. 0, or an HTTP error with *st set. */
 static int prepare(struct api_request *r, struct write *w, struct json *old, struct status *st)
 {
+    /* What is left out is no change of the desired state: it is there again before the two are compared. */
+    if (old && !w->remove && w->res->generation != GENERATION_NONE)
+        defaults_apply(r->arena, w->res->type, w->obj, loop_wall(r->api->loop));
     if (old)
         w->obj = prepare_update(r, w, w->obj, old);
     else
