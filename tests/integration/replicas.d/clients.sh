@@ -12,6 +12,7 @@ driven() {
     timeout 300 /usr/bin/python3 "$api_dir/$script.py" "$dir/pki" "$(address 1)" "$(address 2)" "$(address 3)" ${@:+-- "$@"}
 }
 
+t_api_kinds() { driven kinds; }
 t_api_lists() { driven lists; }
 t_api_watches() { driven watches; }
 t_api_writes() { driven writes; }
@@ -318,7 +319,7 @@ life_of_a_manifest() { # life_of_a_manifest FILE: applied, again, by a second ma
     out=$(k apply --prune -l "app.kubernetes.io/part-of=$part" -f "$dir/less.yaml" --prune-allowlist="$(pruned_kind "$file")" 2>&1)
     same "$(grep -c pruned <<<"$out")" 1
     k delete -f "$file" --ignore-not-found --wait=false >/dev/null
-    eventually 40 gone "$file"
+    eventually 90 gone "$file"
 }
 # What the objects of a file ask for. kubectl takes its note of the last apply away when another manager takes over, which
 # counts as a change of a Deployment, as all its annotations do.
