@@ -6,11 +6,13 @@ dist_man_MANS += \
   docs/man/pintle-completion.1 \
   docs/man/pintle-history.1 \
   docs/man/pintle-kubeconfig.1 \
+  docs/man/pintle-member.1 \
   docs/man/pintle-recover.1 \
   docs/man/pintle-reseal.1 \
   docs/man/pintle-server.1 \
   docs/man/pintle-snapshot.1 \
   docs/man/pintle-status.1 \
+  docs/man/pintle-token.1 \
   docs/man/pintle-undelete.1 \
   docs/man/pintle-version.1
 
@@ -21,6 +23,8 @@ EXTRA_DIST += \
   docs/benchmarks.md \
   docs/developing.md \
   docs/operating.md \
+  docs/reliability.md \
+  docs/images \
   docs/threat-model.md \
   docs/internals \
   docs/sample

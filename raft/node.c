@@ -388,7 +388,8 @@ static void end_all(struct raft_node *n)
 
 static void stop_timers(struct raft_node *n)
 {
-    struct loop_timer *timers[] = {&n->timer, &n->wake, &n->space_timer, &n->snapshot_timer, &n->transfer_timer};
+    struct loop_timer *timers[] = {&n->timer,       &n->wake,           &n->drop_timer,
+                                   &n->space_timer, &n->snapshot_timer, &n->transfer_timer};
     for (size_t i = 0; i < sizeof(timers) / sizeof(*timers); i++)
         loop_timer_stop(n->l, timers[i]);
     loop_hook_remove(n->l, &n->hook);

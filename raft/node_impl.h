@@ -33,6 +33,7 @@ enum {
     NODE_SUBMIT_BYTES = 4 << 20,    /* bytes of one submit, but at least one entry */
     NODE_APPLY_BATCH = 4096,        /* entries applied in one turn */
     NODE_INFLIGHT = 4096,           /* guard G6 */
+    NODE_DROP_ELECTIONS = 4,        /* election timeouts that proposals wait for the next leader to commit them */
     NODE_CAPACITY = 60000,          /* guard G7: MiB of disk we tell the core we have */
     NODE_BACKLOG_MAX = 96 << 20,    /* bytes waiting for the disk beyond which a follower drops appends */
     NODE_SNAPSHOT_BYTES = 64 << 20, /* of log since the last snapshot: take one, whatever the count */
@@ -129,8 +130,9 @@ struct raft_node {
     struct witness witness;
     struct testifying testifying;
     struct transport *transport;
-    struct loop_timer timer; /* the core's */
-    struct loop_timer wake;  /* makes a turn happen */
+    struct loop_timer timer;      /* the core's */
+    struct loop_timer wake;       /* makes a turn happen */
+    struct loop_timer drop_timer; /* ends proposals whose fate stays unknown */
     struct loop_hook hook;
     struct blob *receiving; /* what the entries of the event being stepped lie in */
     bool submitting;        /* the event being stepped is ours */
@@ -222,8 +224,10 @@ void node_send_message(struct raft_node *n, uint64_t to, const struct message *m
 int node_submit(struct raft_node *n, struct raft_entry *entries, unsigned count);
 void node_turn(struct loop_hook *h);
 void node_on_core_timer(struct loop_timer *t);
-/* The replica leads no more: proposals end. */
+/* The replica leads no more: proposals end, those that were appended when the next leader says what became of them. */
 void node_drop_proposals(struct raft_node *n);
+/* We lead again: see there. */
+void node_drop_leftovers(struct raft_node *n);
 void node_fail_proposal(struct raft_node *n, struct raft_proposal *p, int err);
 void node_finish_failed(struct raft_node *n);
 void node_prepare_segments(struct raft_node *n);

@@ -259,8 +259,10 @@ int node_step(struct raft_node *n, struct raft_event *e)
     if (u.flags & (RAFT_UPDATE_MESSAGES))
         send_messages(n, &u);
     enum raft_state after = raft_state(&n->core);
-    if (after == RAFT_LEADER && before != RAFT_LEADER)
+    if (after == RAFT_LEADER && before != RAFT_LEADER) {
+        node_drop_leftovers(n);
         leads_now(n, &u);
+    }
     if (before == RAFT_LEADER && after != RAFT_LEADER)
         node_drop_proposals(n);
     return 0;

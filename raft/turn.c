@@ -61,18 +61,42 @@ static void fail_queued(struct raft_node *n)
         node_fail_proposal(n, proposal_of(it), -EAGAIN);
 }
 
-void node_drop_proposals(struct raft_node *n)
+static void on_drop_late(struct loop_timer *t)
 {
+    struct raft_node *n = container_of(t, struct raft_node, drop_timer);
     uint64_t commit = raft_commit_index(&n->core);
-    log_info(loop_log(n->l), "raft", "leads no more term=%llu", raft_current_term(&n->core));
     list_each (it, &n->appended) {
         struct raft_proposal *p = proposal_of(it);
-        if (p->index <= commit)
-            continue; /* will be applied here */
+        if (p->index <= commit || p->term == raft_current_term(&n->core))
+            continue; /* will be applied here; or is a new one, we lead again */
         list_remove(it);
         node_fail_proposal(n, p, -ETIMEDOUT);
     }
+    node_finish_failed(n);
+}
+
+/* What was appended may be committed all the same: the next leader has it, when leadership was handed over as planned.
+ * Those who wait hear so when it is applied here (applied_proposal), and after a while that nobody knows. */
+void node_drop_proposals(struct raft_node *n)
+{
+    log_info(loop_log(n->l), "raft", "leads no more term=%llu", raft_current_term(&n->core));
     fail_queued(n);
+    if (list_empty(&n->appended))
+        return;
+    n->drop_timer.cb = on_drop_late;
+    loop_timer_start(n->l, &n->drop_timer, (uint64_t)NODE_DROP_ELECTIONS * n->o.election_ms);
+}
+
+/* We lead again: what an earlier term of ours left behind and our log has lost since is not in the way of new entries. */
+void node_drop_leftovers(struct raft_node *n)
+{
+    list_each (it, &n->appended) {
+        struct raft_proposal *p = proposal_of(it);
+        if (entries_term(&n->log, p->index) == p->term)
+            continue;
+        list_remove(it);
+        node_fail_proposal(n, p, -ETIMEDOUT);
+    }
 }
 
 static bool out_of_space(const struct raft_node *n)
@@ -156,7 +180,8 @@ static void submit_queued(struct raft_node *n)
 {
     if (list_empty(&n->queued))
         return;
-    if (raft_state(&n->core) != RAFT_LEADER) {
+    /* What is appended while leadership is handed over would be lost with it. */
+    if (raft_state(&n->core) != RAFT_LEADER || raft_transferee(&n->core)) {
         fail_queued(n);
         return;
     }

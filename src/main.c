@@ -7,12 +7,13 @@
 #include "cli/commands.h"
 
 const struct command *const commands[] = {
-    &command_server,           &command_agent,         &command_status,
-    &command_balance,          &command_cert_init,     &command_cert_issue,
-    &command_kubeconfig,       &command_snapshot_save, &command_snapshot_verify,
-    &command_snapshot_restore, &command_snapshot_list, &command_recover,
-    &command_history,          &command_undelete,      &command_reseal,
-    &command_completion,       &command_version,       NULL,
+    &command_server,        &command_agent,           &command_status,          &command_balance,
+    &command_member_list,   &command_member_add,      &command_member_remove,   &command_member_promote,
+    &command_member_demote, &command_member_transfer, &command_member_replace,  &command_token_create,
+    &command_token_list,    &command_token_delete,    &command_cert_init,       &command_cert_issue,
+    &command_kubeconfig,    &command_snapshot_save,   &command_snapshot_verify, &command_snapshot_restore,
+    &command_snapshot_list, &command_recover,         &command_history,         &command_undelete,
+    &command_reseal,        &command_completion,      &command_version,         NULL,
 };
 
 static void usage(FILE *out)

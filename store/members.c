@@ -501,7 +501,7 @@ static void work(struct members_op *op)
     struct members *m = op->members;
     int rv = 0;
     raft_node_status(replica_raft(m->replica), &m->status);
-    if (!m->status.is_leader)
+    if (!m->status.is_leader && step_of(op)) /* the last step may have been to hand leadership over */
         rv = refuse(op, -EAGAIN, "this replica does not lead");
     for (step_fn *step; !rv && (step = step_of(op));) {
         rv = step(op);

@@ -26,11 +26,20 @@ enum { API_INFLIGHT_MAX = 4000, API_MEMBERS_MAX = RAFT_MEMBERS_MAX };
 struct api;
 struct api_request;
 struct authn;
+struct members;
 struct sealer;
 
 struct api_member {
     uint64_t id;
     char address[RAFT_ADDR_MAX]; /* where its API listens, for passing writes on */
+};
+
+/* What a replica hands to one that joins by a token (join.c). Texts are PEM; an empty ca_key means that this one cannot
+ * certify anybody. */
+struct api_join {
+    struct slice ca_key, sa_key;
+    struct slice encryption_key; /* the whole file's text; empty = nothing is encrypted */
+    const char *ca_key_path;     /* for the message that says what is missing */
 };
 
 struct api_options {
@@ -40,8 +49,10 @@ struct api_options {
     struct tls_context *tls;      /* server side; NULL = plain */
     struct tls_context *peer_tls; /* client side, towards other replicas and agents; NULL = plain */
     uint64_t id;                  /* our member id */
+    struct members *membership;   /* who the replicas are (store/members.h); NULL = those below, for ever */
     const struct api_member *members;
     size_t n_members;
+    const struct api_join *join;        /* what newcomers get; NULL = nobody can join here */
     const char *service_cidr;           /* IPv4 range of Service addresses; NULL = 10.96.0.0/16 */
     const char *service_account_issuer; /* NULL = https://kubernetes.default.svc.cluster.local */
     struct sa_signer *signer;           /* signs ServiceAccount tokens; NULL = tokens cannot be made */
@@ -66,6 +77,9 @@ struct replica *api_replica(struct api *api);
 struct loop *api_loop(struct api *api);
 /* Whether a core object exists with this uid (uid empty = any): what bound tokens depend on. */
 bool api_object_exists(struct api *api, const char *kind, struct slice ns, struct slice name, struct slice uid);
+
+/* Whose bootstrap token this is (authn_bootstrap_fn of auth/authn.h); ctx is the api. */
+int api_bootstrap_user(void *ctx, struct slice token, const char *from, struct arena *a, struct user *u);
 
 /* ---- in-process requests ---- */
 

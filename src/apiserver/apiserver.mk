@@ -12,10 +12,14 @@ libpintle_a_SOURCES += \
   src/apiserver/evict.c \
   src/apiserver/history.c \
   src/apiserver/internal.h \
+  src/apiserver/join.c \
+  src/apiserver/members.c \
   src/apiserver/negotiate.c \
   src/apiserver/nodeproxy.c \
   src/apiserver/nonresource.c src/apiserver/nonresource.h \
-  src/apiserver/openapi.c src/apiserver/openapi.h \
+  src/apiserver/openapi.c src/apiserver/openapi.h src/apiserver/openapi_impl.h \
+  src/apiserver/openapi_paths.c src/apiserver/openapi_proto.c \
+  src/apiserver/openapi_schema.c src/apiserver/openapi_text.c \
   src/apiserver/operations.c \
   src/apiserver/options.c src/apiserver/options.h \
   src/apiserver/output.c src/apiserver/output.h \
@@ -37,5 +41,6 @@ libpintle_a_SOURCES += \
   src/apiserver/strategy_service.c \
   src/apiserver/strategy_sub.c \
   src/apiserver/token.c \
+  src/apiserver/tokens.c \
   src/apiserver/watch.c \
   src/apiserver/write.c src/apiserver/write.h

@@ -1,19 +1,22 @@
 /* The objects every cluster starts with: namespaces, RBAC, priority classes. Each new leader looks for them one after the
  * other and creates what is missing; then it applies what depends on this cluster: the Service "kubernetes" with the
- * servers' addresses, and the ConfigMap that carries the CA certificate. */
+ * servers' addresses, and the ConfigMap that carries the CA certificate. What names addresses is applied again whenever
+ * the membership changes. */
 #include <stdio.h>
 
 #include "apiserver/internal.h"
 #include "base/mem.h"
 #include "object/meta.h"
+#include "store/members.h"
 
-enum { BOOTSTRAP_RETRY_MS = 500, EXTRAS = 4 };
+enum { BOOTSTRAP_RETRY_MS = 500, BOOTSTRAP_FOLLOW_MS = 500, EXTRAS = 4 };
 
 struct api_bootstrap {
     struct api *api;
     struct loop_timer timer;
     struct bootstrap_call *call; /* under way, or NULL */
     size_t next;
+    uint64_t version; /* of the membership, as applied or about to be */
     bool running;
 };
 
@@ -93,66 +96,105 @@ static void create(struct api_bootstrap *b, const struct resource *res, const st
 
 /* ---- what depends on this cluster ---- */
 
-static const char *port_of(const struct api_member *m)
+static struct slice port_of(const struct api_member *m)
 {
     const char *colon = strrchr(m->address, ':');
-    return colon ? colon + 1 : "6443";
+    return slice_str(colon ? colon + 1 : "6443");
 }
 
-/* The first address of the service range. */
-static void first_address(const struct api *api, struct buf *out)
+/* An IPv6 address stands in brackets. */
+static struct slice host_of(const struct api_member *m)
+{
+    const char *colon = strrchr(m->address, ':');
+    struct slice host = slice_of(m->address, colon ? (size_t)(colon - m->address) : strlen(m->address));
+    return host.n > 2 && host.p[0] == '[' ? slice_of(host.p + 1, host.n - 2) : host;
+}
+
+const char *api_service_ip(const struct api *api, struct arena *a)
 {
     struct slice net, bits, cidr = slice_str(api->o.service_cidr ? api->o.service_cidr : "10.96.0.0/16");
     slice_cut(cidr, '/', &net, &bits);
     while (net.n && net.p[net.n - 1] != '.')
         net.n--;
-    buf_add_slice(out, net);
-    buf_add_char(out, '1');
+    return arena_printf(a, "%" SLICE_FMT "1", SLICE_ARG(net));
 }
 
-static void write_service(const struct api *api, struct buf *out)
+struct servers {
+    struct api_member at[API_MEMBERS_MAX];
+    size_t n;
+};
+
+static void write_service(const struct api *api, const struct servers *servers, struct buf *out)
 {
+    struct arena scratch;
+    arena_init(&scratch, 1 << 12);
     buf_add_str(
         out,
         "{\"apiVersion\":\"v1\",\"kind\":\"Service\",\"metadata\":{\"name\":\"kubernetes\",\"namespace\":\"default\","
         "\"labels\":{\"component\":\"apiserver\",\"provider\":\"kubernetes\"}},\"spec\":{\"clusterIP\":\"");
-    first_address(api, out);
-    buf_printf(out, "\",\"ports\":[{\"name\":\"https\",\"port\":443,\"protocol\":\"TCP\",\"targetPort\":%s}]}}",
-               port_of(&api->o.members[0]));
+    buf_add_str(out, api_service_ip(api, &scratch));
+    arena_done(&scratch);
+    buf_printf(out,
+               "\",\"ports\":[{\"name\":\"https\",\"port\":443,\"protocol\":\"TCP\",\"targetPort\":%" SLICE_FMT "}]}}",
+               SLICE_ARG(port_of(&servers->at[0])));
 }
 
-static void write_addresses(const struct api *api, struct buf *out, const char *before, const char *after)
+/* The addresses of all servers that listen on this port. */
+static void write_addresses(const struct servers *servers, struct slice port, struct buf *out, const char *before,
+                            const char *after)
 {
-    for (size_t i = 0; i < api->o.n_members; i++) {
-        struct slice host, port;
-        slice_cut(slice_str(api->o.members[i].address), ':', &host, &port);
-        buf_printf(out, "%s%s%" SLICE_FMT "%s", i ? "," : "", before, SLICE_ARG(host), after);
+    const char *comma = "";
+    for (size_t i = 0; i < servers->n; i++) {
+        if (!slice_eq(port_of(&servers->at[i]), port))
+            continue;
+        buf_printf(out, "%s%s%" SLICE_FMT "%s", comma, before, SLICE_ARG(host_of(&servers->at[i])), after);
+        comma = ",";
     }
 }
 
-static void write_endpoints(const struct api *api, struct buf *out)
+static bool is_new_port(const struct servers *servers, size_t i)
 {
-    buf_add_str(out, "{\"apiVersion\":\"v1\",\"kind\":\"Endpoints\",\"metadata\":{\"name\":\"kubernetes\","
-                     "\"namespace\":\"default\"},"
-                     "\"subsets\":[{\"addresses\":[");
-    write_addresses(api, out, "{\"ip\":\"", "\"}");
-    buf_printf(out, "],\"ports\":[{\"name\":\"https\",\"port\":%s,\"protocol\":\"TCP\"}]}]}",
-               port_of(&api->o.members[0]));
+    for (size_t j = 0; j < i; j++)
+        if (slice_eq(port_of(&servers->at[j]), port_of(&servers->at[i])))
+            return false;
+    return true;
 }
 
-static void write_slice(const struct api *api, struct buf *out)
+/* A subset for each port, so that every server is found, whatever port it has. */
+static void write_endpoints(const struct api *api, const struct servers *servers, struct buf *out)
 {
+    (void)api;
+    buf_add_str(out, "{\"apiVersion\":\"v1\",\"kind\":\"Endpoints\",\"metadata\":{\"name\":\"kubernetes\","
+                     "\"namespace\":\"default\"},\"subsets\":[");
+    for (size_t i = 0; i < servers->n; i++) {
+        struct slice port = port_of(&servers->at[i]);
+        if (!is_new_port(servers, i))
+            continue;
+        buf_printf(out, "%s{\"addresses\":[", i ? "," : "");
+        write_addresses(servers, port, out, "{\"ip\":\"", "\"}");
+        buf_printf(out, "],\"ports\":[{\"name\":\"https\",\"port\":%" SLICE_FMT ",\"protocol\":\"TCP\"}]}",
+                   SLICE_ARG(port));
+    }
+    buf_add_str(out, "]}");
+}
+
+/* What Services' rules follow: those on the first server's port, for a slice has one. */
+static void write_slice(const struct api *api, const struct servers *servers, struct buf *out)
+{
+    struct slice port = port_of(&servers->at[0]);
+    (void)api;
     buf_add_str(
         out, "{\"apiVersion\":\"discovery.k8s.io/v1\",\"kind\":\"EndpointSlice\",\"metadata\":{\"name\":\"kubernetes\","
              "\"namespace\":\"default\",\"labels\":{\"kubernetes.io/service-name\":\"kubernetes\"}},"
              "\"addressType\":\"IPv4\",\"endpoints\":[");
-    write_addresses(api, out, "{\"addresses\":[\"", "\"],\"conditions\":{\"ready\":true}}");
-    buf_printf(out, "],\"ports\":[{\"name\":\"https\",\"port\":%s,\"protocol\":\"TCP\"}]}",
-               port_of(&api->o.members[0]));
+    write_addresses(servers, port, out, "{\"addresses\":[\"", "\"],\"conditions\":{\"ready\":true}}");
+    buf_printf(out, "],\"ports\":[{\"name\":\"https\",\"port\":%" SLICE_FMT ",\"protocol\":\"TCP\"}]}",
+               SLICE_ARG(port));
 }
 
-static void write_ca(const struct api *api, struct buf *out)
+static void write_ca(const struct api *api, const struct servers *servers, struct buf *out)
 {
+    (void)servers;
     buf_add_str(out, "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"kube-root-ca.crt\","
                      "\"namespace\":\"kube-system\"},\"data\":{\"ca.crt\":");
     json_write_string(out, api->o.ca_pem);
@@ -164,7 +206,7 @@ static bool apply_extra(struct api_bootstrap *b, size_t i)
 {
     static const struct {
         const char *path;
-        void (*write)(const struct api *api, struct buf *out);
+        void (*write)(const struct api *api, const struct servers *servers, struct buf *out);
     } extras[EXTRAS] = {
         {"/api/v1/namespaces/default/services/kubernetes", write_service},
         {"/api/v1/namespaces/default/endpoints/kubernetes", write_endpoints},
@@ -174,11 +216,13 @@ static bool apply_extra(struct api_bootstrap *b, size_t i)
     struct buf text = BUF_INIT(1 << 20);
     struct user user = {0};
     struct arena scratch;
-    if (!b->api->o.n_members || (extras[i].write == write_ca && !b->api->o.ca_pem.n))
+    struct servers servers;
+    servers.n = api_addresses(b->api, servers.at);
+    if (!servers.n || (extras[i].write == write_ca && !b->api->o.ca_pem.n))
         return false;
     arena_init(&scratch, 1 << 16);
     user_set_superuser(&user, &scratch);
-    extras[i].write(b->api, &text);
+    extras[i].write(b->api, &servers, &text);
     begin_call(b);
     api_local_start(b->api, &b->call->local, &user, "PATCH", extras[i].path, "fieldManager=pintle-bootstrap&force=true",
                     "application/apply-patch+yaml", buf_slice(&text));
@@ -207,14 +251,34 @@ static void step(struct api_bootstrap *b)
         }
         arena_done(&a);
     }
-    if (b->next == total() && !asked)
-        log_info(loop_log(b->api->loop), "bootstrap", "all objects are there n=%zu", total());
+    if (b->next < total() || asked)
+        return;
+    log_info(loop_log(b->api->loop), "bootstrap", "all objects are there n=%zu", total());
+    if (b->api->o.membership)
+        loop_timer_start(b->api->loop, &b->timer, BOOTSTRAP_FOLLOW_MS);
+}
+
+/* Everything is there: does what names the servers' addresses still fit? */
+static void follow(struct api_bootstrap *b)
+{
+    uint64_t version = members_version(b->api->o.membership);
+    if (version == b->version) {
+        loop_timer_start(b->api->loop, &b->timer, BOOTSTRAP_FOLLOW_MS);
+        return;
+    }
+    b->version = version;
+    b->next = n_static();
+    step(b);
 }
 
 static void on_timer(struct loop_timer *t)
 {
     struct api_bootstrap *b = container_of(t, struct api_bootstrap, timer);
-    if (b->running && !b->call)
+    if (!b->running || b->call)
+        return;
+    if (b->next == total() && b->api->o.membership)
+        follow(b);
+    else
         step(b);
 }
 
@@ -232,6 +296,7 @@ void api_bootstrap_start(struct api_bootstrap *b)
         return;
     b->running = true;
     b->next = 0;
+    b->version = b->api->o.membership ? members_version(b->api->o.membership) : 0;
     loop_timer_start(b->api->loop, &b->timer, 0);
 }
 

@@ -10,6 +10,8 @@
  * remembered by, so that a leader that finds it done answers as the first would have. When the answer has not come by
  * then, or a leader cannot tell any more, it is 504 for the client to look. */
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 
 #include "apiserver/internal.h"
 #include "base/mem.h"
@@ -22,9 +24,17 @@ enum {
     FORWARD_QUIET_MS = 500
 };
 
+/* The connection to one other replica, made at its first use as leader, anew when it comes back elsewhere. */
+struct peer {
+    uint64_t id;
+    char address[RAFT_ADDR_MAX];
+    struct http_client *client;
+};
+
 struct api_forward {
     struct api *api;
-    struct http_client *clients[API_MEMBERS_MAX]; /* by place in o.members, made at first use */
+    struct peer peers[API_MEMBERS_MAX]; /* the place of one that leads no more is taken by the next */
+    size_t next;
 };
 
 struct forwarding {
@@ -52,25 +62,39 @@ void api_forward_free(struct api_forward *f)
     if (!f)
         return;
     for (size_t i = 0; i < API_MEMBERS_MAX; i++)
-        http_client_free(f->clients[i]);
+        http_client_free(f->peers[i].client);
     mem_free(f);
+}
+
+static struct peer *peer_of(struct api_forward *f, uint64_t id)
+{
+    for (size_t i = 0; i < API_MEMBERS_MAX; i++)
+        if (f->peers[i].id == id)
+            return &f->peers[i];
+    return &f->peers[f->next++ % API_MEMBERS_MAX];
 }
 
 static struct http_client *client_of_leader(struct api_forward *f)
 {
     const struct api_options *o = &f->api->o;
     uint64_t leader = replica_leader(o->replica);
-    for (size_t i = 0; i < o->n_members; i++) {
-        if (o->members[i].id != leader || leader == o->id)
-            continue;
-        if (!f->clients[i])
-            f->clients[i] = http_client_new(f->api->loop, &(struct http_client_options){.addr = o->members[i].address,
-                                                                                        .tls = o->peer_tls,
-                                                                                        .h2 = true,
-                                                                                        .quiet_ms = FORWARD_QUIET_MS});
-        return f->clients[i];
-    }
-    return NULL;
+    const char *address = leader && leader != o->id ? api_address_of(f->api, leader) : NULL;
+    if (!address)
+        return NULL;
+    struct peer *p = peer_of(f, leader);
+    if (p->client && p->id == leader && !strcmp(p->address, address))
+        return p->client;
+    http_client_free(p->client); /* its calls end as not answered, and are tried again where that is safe */
+    p->id = leader;
+    snprintf(p->address, sizeof p->address, "%s", address);
+    /* Its certificate need not name the address: it may have come back elsewhere. Who it is counts. */
+    char subject[64];
+    snprintf(subject, sizeof subject, "pintle:server:%" PRIu64, leader);
+    p->client = http_client_new(
+        f->api->loop,
+        &(struct http_client_options){
+            .addr = p->address, .tls = o->peer_tls, .tls_subject = subject, .h2 = true, .quiet_ms = FORWARD_QUIET_MS});
+    return p->client;
 }
 
 static void forward_try(struct forwarding *fw);
@@ -254,7 +278,10 @@ void api_forward(struct api_request *r)
     }
     struct forwarding *fw = arena_state(r->arena, struct forwarding);
     *fw = (struct forwarding){.r = r, .timer.cb = on_timer, .body = BUF_INIT(API_ARENA_MAX)};
-    fw->deadline = loop_now(r->api->loop) + (uint64_t)FORWARD_WAIT_MS * 1000000;
+    bool came_back = r->forward_until != 0;
+    if (!came_back)
+        r->forward_until = loop_now(r->api->loop) + (uint64_t)FORWARD_WAIT_MS * 1000000;
+    fw->deadline = r->forward_until;
     if (r->write_id.n) { /* we led for a while */
         fw->id = r->write_id;
         fw->since = r->write_since;
@@ -262,5 +289,10 @@ void api_forward(struct api_request *r)
     } else {
         fw->id = new_id(r);
     }
-    forward_try(fw);
+    if (!came_back && !replica_is_leader(r->api->o.replica))
+        forward_try(fw);
+    else if (loop_now(r->api->loop) < fw->deadline)
+        forward_later(fw); /* we lead, but take nothing while we hand leadership over */
+    else
+        api_reply_errno(r, fw->unknown ? -ETIMEDOUT : -EAGAIN, "writing");
 }

@@ -27,6 +27,15 @@ struct api_derived; /* derived.h: encodings made of stored objects */
 struct api_authz;   /* authz.c: RBAC and Node authorizer fed from the store */
 struct api_forward; /* forward.c: connections to the other replicas */
 struct api_nodes;   /* nodeproxy.c: connections to agents */
+struct api_tokens;  /* tokens.c: bootstrap tokens */
+
+/* A document made once and kept. */
+struct api_document {
+    struct blob *body, *packed; /* packed: compressed, or NULL */
+    char etag[40];              /* quoted */
+};
+/* NULL is fine. */
+void api_document_free(struct api_document *d);
 
 struct api {
     struct loop *loop;
@@ -43,6 +52,7 @@ struct api {
     struct api_authz *authz;
     struct api_forward *forward;
     struct api_nodes *nodes;
+    struct api_tokens *tokens;
     struct api_bootstrap *bootstrap;
     bool leaderless; /* no leader is known, since (loop_now); confirmed: wall clock then, 0 = never knew one */
     uint64_t leaderless_since;
@@ -50,13 +60,14 @@ struct api {
     uint64_t instance; /* random, for request ids */
     uint64_t next_request;
     size_t inflight, snapshot_streams;
+    bool joining; /* a newcomer is being added */
     bool draining;
     bool closed; /* freed as soon as the last request has left */
     uint64_t started;
     /* metrics */
     struct metric_family *m_requests, *m_seconds;
     struct metric *m_inflight, *m_watches, *m_stale;
-    /* discovery documents, encoded once */
+    /* api_document: discovery and OpenAPI */
     struct map documents;
 };
 
@@ -129,11 +140,31 @@ void api_access_rules(struct api *api, const struct user *u, struct slice ns, st
 bool api_access_covers(struct api *api, const struct user *u, struct slice ns, const struct json *rules,
                        struct arena *a, const char **missing);
 
+/* ---- tokens.c ---- */
+struct api_tokens *api_tokens_new(struct api *api);
+void api_tokens_free(struct api_tokens *t);
+/* False when user is a bootstrap token's that is gone or has expired. */
+bool api_token_stands(struct api *api, struct slice user);
+
+/* ---- members.c, join.c: rows of nonresource.c ---- */
+void api_members(struct api_request *r);
+void api_ca(struct api_request *r);
+void api_join(struct api_request *r);
+/* Where replica id's API is reached, or NULL. Valid until control returns to the loop. */
+const char *api_address_of(struct api *api, uint64_t id);
+/* The replicas that serve the API, by id. */
+size_t api_addresses(struct api *api, struct api_member out[API_MEMBERS_MAX]);
+/* Answers the end of an operation on members. */
+struct members_op;
+void api_reply_members_error(struct api_request *r, const struct members_op *op, int err);
+
 /* ---- forward.c, nodeproxy.c, bootstrap.c ---- */
 struct api_forward *api_forward_new(struct api *api);
 void api_forward_free(struct api_forward *f);
 struct api_nodes *api_nodes_new(struct api *api);
 void api_nodes_free(struct api_nodes *n);
+/* The first address of the service range: the Service "kubernetes". */
+const char *api_service_ip(const struct api *api, struct arena *a);
 struct api_bootstrap *api_bootstrap_new(struct api *api);
 void api_bootstrap_start(struct api_bootstrap *b);
 void api_bootstrap_stop(struct api_bootstrap *b);

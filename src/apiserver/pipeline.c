@@ -347,6 +347,8 @@ static void on_http_request(void *ctx, struct http_exchange *x)
             impersonate(r, &st);
     } else {
         user_set_superuser(&r->user, r->arena);
+        take_write_id(r); /* only replicas send one here */
+        r->user.forwarded = r->write_id.n > 0;
     }
     if (st.code)
         api_reply_status(r, &st);
@@ -569,6 +571,7 @@ struct api *api_new(struct loop *l, const struct api_options *o)
     api->authz = api_authz_new(api);
     api->forward = api_forward_new(api);
     api->nodes = api_nodes_new(api);
+    api->tokens = api_tokens_new(api);
     api->bootstrap = api_bootstrap_new(api);
     api->m_stale = metrics_one(o->metrics, METRIC_COUNTER, "pintle_api_stale_reads_total",
                                "Reads answered without a quorum, marked as such.");
@@ -632,12 +635,11 @@ void api_free(struct api *api)
         mem_free(l);
     }
     api_nodes_free(api->nodes);
+    api_tokens_free(api->tokens);
     api_forward_free(api->forward);
     api_authz_free(api->authz);
-    for (struct map_entry *e = map_first(&api->documents); e; e = map_next(&api->documents, e)) {
-        blob_unref(*(struct blob **)e->value);
-        mem_free(e->value);
-    }
+    for (struct map_entry *e = map_first(&api->documents); e; e = map_next(&api->documents, e))
+        api_document_free(e->value);
     map_done(&api->documents);
     end_requests(api);
     api_derived_free(api->derived);

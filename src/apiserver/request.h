@@ -110,8 +110,9 @@ struct api_request {
     bool write_repeated;
     const char *warnings[API_HEADERS_MAX]; /* Warning header texts */
     size_t n_warnings;
-    bool replied; /* head sent */
-    bool gone;    /* the client went away */
+    const char *expires; /* of a document that never changes: its Expires header, or NULL */
+    bool replied;        /* head sent */
+    bool gone;           /* the client went away */
 
     /* asynchronous steps */
     struct raft_read read;
@@ -126,6 +127,7 @@ struct api_request {
     /* Set while the request waits for nothing but a timer: the api is being freed, stop waiting and abort. */
     void (*on_close)(struct api_request *r);
     void *waiting;                /* for on_close */
+    uint64_t forward_until;       /* loop_now up to which it may be passed on; 0 = it never was */
     const struct json *allocates; /* a Service with addresses or ports that are not in the table yet */
 };
 

@@ -1,5 +1,6 @@
 libpintle_a_SOURCES += \
   src/auth/authn.c src/auth/authn.h \
+  src/auth/join_token.c src/auth/join_token.h \
   src/auth/jwt.c src/auth/jwt.h \
   src/auth/node_authz.c src/auth/node_authz.h \
   src/auth/pki.c src/auth/pki.h src/auth/pki_impl.h \

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "auth/join_token.h"
 #include "auth/jwt.h"
 #include "auth/sa_token.h"
 #include "auth/token_file.h"
@@ -10,7 +11,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 
-enum { TOKEN_MAX = JWT_MAX, REREAD_MS = 15000, WHY_MAX = 256 };
+enum { TOKEN_MAX = JWT_MAX, REREAD_MS = 15000, WHY_MAX = 256, BUSY_SECONDS = 10 };
 
 /* Reads the token file on a pool thread. Outlives its authn when that is freed meanwhile. */
 struct reread {
@@ -30,6 +31,8 @@ struct authn {
     uint64_t tokens_hash;      /* of the file's text */
     struct loop_timer timer;
     struct reread *reread; /* under way, or NULL */
+    authn_bootstrap_fn *bootstrap;
+    void *bootstrap_ctx;
 };
 
 /* ---- the token file ---- */
@@ -155,6 +158,12 @@ void authn_set_bound(struct authn *n,
     n->options.ctx = ctx;
 }
 
+void authn_set_bootstrap(struct authn *n, authn_bootstrap_fn *bootstrap, void *ctx)
+{
+    n->bootstrap = bootstrap;
+    n->bootstrap_ctx = ctx;
+}
+
 /* ---- tokens ---- */
 
 static int deny(const char **why, const char *text)
@@ -163,14 +172,26 @@ static int deny(const char **why, const char *text)
     return -EACCES;
 }
 
-int authn_token(struct authn *n, struct slice token, struct slice aud, struct arena *a, struct user *u,
-                const char **why)
+static int bootstrap_token(struct authn *n, struct slice token, const char *from, struct arena *a, struct user *u,
+                           const char **why)
 {
+    int rv = n->bootstrap(n->bootstrap_ctx, token, from, a, u);
+    if (rv)
+        deny(why, rv == -EBUSY ? "too many wrong bootstrap tokens" : "the bootstrap token is unknown or expired");
+    return rv;
+}
+
+static int check_token(struct authn *n, struct slice token, struct slice aud, const char *from, struct arena *a,
+                       struct user *u, const char **why)
+{
+    struct join_token parts;
     if (token.n == 0 || token.n > TOKEN_MAX)
         return deny(why, "the bearer token is empty or too long");
     bool ours = aud.n == 0 || slice_eq_str(aud, n->audience ? n->audience : "");
     if (n->tokens && ours && token_file_find(n->tokens, token, a, u))
         return 0;
+    if (n->bootstrap && ours && join_token_parse(token, &parts) == 0)
+        return bootstrap_token(n, token, from, a, u, why);
     if (!n->options.signer || !jwt_looks_like(token))
         return deny(why, "the bearer token is unknown");
     const struct sa_check check = {.issuer = slice_str(n->issuer),
@@ -179,6 +200,13 @@ int authn_token(struct authn *n, struct slice token, struct slice aud, struct ar
                                    .bound_exists = n->options.bound_exists,
                                    .ctx = n->options.ctx};
     return sa_token_verify(n->options.signer, &check, token, a, u, why);
+}
+
+int authn_token(struct authn *n, struct slice token, struct slice aud, struct arena *a, struct user *u,
+                const char **why)
+{
+    int rv = check_token(n, token, aud, "", a, u, why);
+    return rv == -EBUSY ? -EACCES : rv;
 }
 
 /* ---- certificates ---- */
@@ -278,8 +306,11 @@ static void by_authorization(struct authn *n, struct http_exchange *x, struct ar
         refuse(n, x, a, st, "only bearer tokens are understood");
         return;
     }
-    int rv = authn_token(n, slice_trim(token), SLICE_NONE, a, u, &why);
-    if (rv == -EACCES)
+    int rv = check_token(n, slice_trim(token), SLICE_NONE, http_request(x)->remote, a, u, &why);
+    if (rv == -EBUSY) {
+        status_set(st, a, 429, "%s came lately, please try again later", why);
+        st->retry_after = BUSY_SECONDS;
+    } else if (rv == -EACCES)
         refuse(n, x, a, st, why);
     else if (rv)
         status_errno(st, a, rv, "authentication");

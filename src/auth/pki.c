@@ -331,6 +331,26 @@ int pki_cert_identity(struct slice pem, struct tls_identity *ret)
     return ok ? 0 : failed(-EINVAL);
 }
 
+static int hash_key(X509_PUBKEY *key, char out[65])
+{
+    unsigned char *der = NULL, digest[EVP_MAX_MD_SIZE];
+    size_t digest_n = sizeof digest;
+    int n = key ? i2d_X509_PUBKEY(key, &der) : -1;
+    bool ok = n > 0 && EVP_Q_digest(NULL, "SHA256", NULL, der, (size_t)n, digest, &digest_n) == 1 && digest_n == 32;
+    OPENSSL_free(der);
+    for (size_t i = 0; ok && i < digest_n; i++)
+        snprintf(out + 2 * i, 3, "%02x", digest[i]);
+    return ok ? 0 : failed(-EINVAL);
+}
+
+int pki_cert_key_hash(struct slice pem, char out[65])
+{
+    X509 *cert = read_cert(pem);
+    int rv = cert ? hash_key(X509_get_X509_PUBKEY(cert), out) : failed(-EINVAL);
+    X509_free(cert);
+    return rv;
+}
+
 /* ---- files ---- */
 
 static int write_synced(struct fs *fs, const char *path, struct slice bytes)
@@ -560,6 +580,11 @@ void pki_csr_free(struct pki_csr *c)
 int pki_csr_subject(const struct pki_csr *c, struct tls_identity *ret)
 {
     return tls_identity_subject(X509_REQ_get_subject_name(c->req), ret) ? 0 : -EINVAL;
+}
+
+int pki_csr_key_hash(const struct pki_csr *c, char out[65])
+{
+    return hash_key(X509_REQ_get_X509_PUBKEY(c->req), out);
 }
 
 static int tell_name(const GENERAL_NAME *g, void (*each)(void *ctx, bool is_ip, const char *text), void *ctx)

@@ -56,6 +56,8 @@ int pki_pair_parse(struct slice cert_pem, struct slice key_pem, struct pki_pair 
 int pki_pair_identity(const struct pki_pair *p, struct tls_identity *ret);
 /* Who a PEM certificate speaks for (its first, when there are many). */
 int pki_cert_identity(struct slice cert_pem, struct tls_identity *ret);
+/* SHA-256 of the public key (SubjectPublicKeyInfo, DER) of a PEM certificate, as 64 hex digits. -EINVAL. */
+int pki_cert_key_hash(struct slice cert_pem, char out[65]);
 
 /* Reads or replaces a file whole; for PEM files and the like, readable by its owner alone. */
 int pki_file_write(struct fs *fs, const char *path, struct slice bytes);
@@ -87,6 +89,8 @@ int pki_csr_parse(struct slice pem, struct pki_csr **ret);
 void pki_csr_free(struct pki_csr *c);
 /* Who it asks to be. -EINVAL when the names do not fit. */
 int pki_csr_subject(const struct pki_csr *c, struct tls_identity *ret);
+/* The same hash of the key it wants certified. */
+int pki_csr_key_hash(const struct pki_csr *c, char out[65]);
 /* Calls each(ctx, is_ip, text) for the names it asks for. -EINVAL for kinds of names other than DNS and IP. */
 int pki_csr_names(const struct pki_csr *c, void (*each)(void *ctx, bool is_ip, const char *text), void *ctx);
 /* Certifies the request's key with what r says (the request's own wishes are for the caller to copy into r). Appends the

@@ -96,7 +96,7 @@ struct issue_options {
     const char *ca_dir, *dir, *name;
     struct option_list ips, dns, orgs;
     int64_t days;
-    bool server, node;
+    bool server, node, ca_key;
 };
 
 static const struct option_row issue_rows[] = {
@@ -107,6 +107,8 @@ static const struct option_row issue_rows[] = {
      "member id of a server, name of a node, or name of a user"},
     {"server", OPTION_FLAG, offsetof(struct issue_options, server), "",
      "a replica's certificate: server.crt, server.key, with ca.crt and sa.key beside it"},
+    {"ca-key", OPTION_FLAG, offsetof(struct issue_options, ca_key), "",
+     "with --server: ca.key beside it too, so that this replica can admit others by token"},
     {"node", OPTION_FLAG, offsetof(struct issue_options, node), "",
      "a node's certificate: node.crt, node.key, with ca.crt beside it"},
     {"ip", OPTION_LIST, offsetof(struct issue_options, ips), "IP",
@@ -188,6 +190,8 @@ static int issue(struct loop *l, struct issue_options *o)
         rv = copy_file(fs, o->ca_dir, o->dir, "ca.crt");
     if (!rv && o->server)
         rv = copy_file(fs, o->ca_dir, o->dir, "sa.key");
+    if (!rv && o->server && o->ca_key)
+        rv = copy_file(fs, o->ca_dir, o->dir, "ca.key");
     pki_pair_free(ca);
     pki_pair_free(pair);
     return rv;

@@ -6,7 +6,10 @@ pintle_SOURCES = \
   src/cli/balance.c \
   src/cli/cert.c \
   src/cli/commands.h \
+  src/cli/identity.c src/cli/identity.h \
+  src/cli/join.c src/cli/join.h \
   src/cli/fresh.c src/cli/fresh.h \
+  src/cli/member.c \
   src/cli/history.c \
   src/cli/options.c src/cli/options.h \
   src/cli/recover.c \
@@ -15,5 +18,6 @@ pintle_SOURCES = \
   src/cli/server.c \
   src/cli/snapshot.c \
   src/cli/status.c \
+  src/cli/token.c src/cli/token.h \
   src/cli/version.c
 pintle_LDADD = $(PINTLE_LIBS)

@@ -19,6 +19,16 @@ extern const struct command command_history;
 extern const struct command command_undelete;
 extern const struct command command_reseal;
 extern const struct command command_status;
+extern const struct command command_member_list;
+extern const struct command command_member_add;
+extern const struct command command_member_remove;
+extern const struct command command_member_promote;
+extern const struct command command_member_demote;
+extern const struct command command_member_transfer;
+extern const struct command command_member_replace;
+extern const struct command command_token_create;
+extern const struct command command_token_list;
+extern const struct command command_token_delete;
 extern const struct command command_version;
 extern const struct command command_completion;
 

@@ -9,7 +9,7 @@
 #include "codec/json.h"
 #include "net/http.h"
 
-enum { REMOTE_PATH_MAX = 512, REMOTE_ERROR_MAX = 64 << 10 };
+enum { REMOTE_PATH_MAX = 512, REMOTE_ERROR_MAX = 64 << 10, REMOTE_TRIES = 12, REMOTE_PAUSE_MS = 500 };
 
 struct remote {
     struct loop *loop;
@@ -22,7 +22,7 @@ struct remote {
     struct http_call *call;
     int (*on_data)(void *ctx, struct slice data);
     void *ctx;
-    struct loop_timer idle;
+    struct loop_timer idle, pause;
     struct buf error; /* the body of an answer that is none of 2xx */
     int err, code, status;
     bool sent, delivered; /* delivered: bytes of the answer were handed on */
@@ -102,32 +102,59 @@ static void print_refusal(const struct remote *r, const char *address)
     arena_done(&a);
 }
 
+/* Whether every server was asked in vain in a way that time may heal: leadership moves, or is about to. */
+enum asked { ASKED_DONE, ASKED_IN_VAIN, ASKED_BUSY };
+
+/* Asks one server after the other. last: nothing is tried again afterwards, so say why. */
+static enum asked ask_all(struct remote *r, const char *method, const char *path, struct slice body, bool last,
+                          int *ret_status)
+{
+    bool busy = false;
+    *ret_status = 1;
+    for (size_t i = 0; i < r->n; i++) {
+        ask(r, i, method, path, body);
+        if (!r->err && r->code / 100 == 2) {
+            *ret_status = r->status;
+            return ASKED_DONE;
+        }
+        bool later = !r->err && (r->code == 503 || r->code == 429);
+        busy |= later;
+        if (!r->err && (last || !later))
+            print_refusal(r, r->addresses[i]);
+        else if (r->err)
+            fprintf(stderr, "pintle %s: %s: %s\n", r->command, r->addresses[i], strerror(-r->err));
+        if ((!r->err && !later) || (r->err && r->delivered))
+            return ASKED_DONE; /* refused; or another server's answer would not go on where this one ended */
+        if (r->err && r->sent && strcmp(method, "GET") != 0) {
+            fprintf(stderr, "The answer was lost: see `pintle status` for whether it took effect.\n");
+            return ASKED_DONE;
+        }
+    }
+    return busy ? ASKED_BUSY : ASKED_IN_VAIN;
+}
+
+static void on_pause(struct loop_timer *t)
+{
+    loop_stop(container_of(t, struct remote, pause)->loop);
+}
+
 int remote_stream(struct remote *r, const char *method, const char *path, struct slice body,
                   int (*on_bytes)(void *ctx, struct slice data), void *ctx)
 {
+    int status = 1;
+    enum asked asked = ASKED_BUSY;
     r->on_data = on_bytes;
     r->ctx = ctx;
-    for (size_t i = 0; i < r->n; i++) {
-        ask(r, i, method, path, body);
-        if (!r->err && r->code / 100 == 2)
-            return r->status;
-        if (!r->err && r->code != 503 && r->code != 429) {
-            print_refusal(r, r->addresses[i]);
-            return 1;
-        }
-        if (r->err)
-            fprintf(stderr, "pintle %s: %s: %s\n", r->command, r->addresses[i], strerror(-r->err));
-        else
-            print_refusal(r, r->addresses[i]);
-        if (r->err && r->delivered)
-            return 1; /* another server's answer would not go on where this one ended */
-        if (r->err && r->sent && strcmp(method, "GET") != 0) {
-            fprintf(stderr, "The answer was lost: see `pintle status` for whether it took effect.\n");
-            return 1;
-        }
+    for (unsigned tries = 1; asked == ASKED_BUSY && tries <= REMOTE_TRIES; tries++) {
+        asked = ask_all(r, method, path, body, tries == REMOTE_TRIES, &status);
+        if (asked != ASKED_BUSY || tries == REMOTE_TRIES)
+            break;
+        loop_timer_start(r->loop, &r->pause, REMOTE_PAUSE_MS);
+        loop_run(r->loop);
     }
-    fprintf(stderr, "No server answered; --server names others.\n");
-    return 1;
+    if (asked == ASKED_IN_VAIN)
+        fprintf(stderr, "No server answered; --server names others.\n");
+    return status;
 }
 
 static int collect(void *ctx, struct slice data)
@@ -165,6 +192,7 @@ int remote_open(const struct remote_options *o, const char *command, struct remo
     r->command = command;
     r->json = o->output != NULL;
     r->idle.cb = on_idle;
+    r->pause.cb = on_pause;
     buf_init(&r->error, REMOTE_ERROR_MAX);
     for (size_t i = 0; i < o->servers.n && i < REMOTE_SERVERS_MAX; i++)
         r->addresses[r->n++] = o->servers.at[i];

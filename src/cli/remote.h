@@ -3,7 +3,8 @@
  * Happy path: a command puts REMOTE_ROWS into its options, calls remote_open, then remote_call or remote_stream as
  * often
  * as it likes, then remote_close. Each call goes to the first server that answers; a server that cannot be reached
- * leaves the call to the next one, as long as nothing of it can have been done.
+ * leaves the call to the next one, as long as nothing of it can have been done. While all say that they cannot do it
+ * right now (503, 429: there is no leader, or leadership moves), they are asked again for some seconds.
  *
  * Failures: every function prints what went wrong and what to do about it to stderr and returns the exit status.
  * Thread: the process's only one; each call runs the loop until it is done. */

@@ -33,6 +33,7 @@ struct tls_options {
     bool require_client; /* server: refuse clients without one */
     bool h2;             /* offer/accept "h2" by ALPN beside "http/1.1" */
     bool tls13_only;
+    bool trust_anyone; /* client: takes any certificate; only for asking what is checked by other means */
 };
 
 /* 0 or negative errno; why (256 bytes) then says what is wrong with which file. */

@@ -590,7 +590,7 @@ static struct tls_handshake *connect_with(struct loop *l, struct tls_context *c,
     static const unsigned char both[] = "\x02h2\x08http/1.1", http1[] = "\x08http/1.1";
     if (!t->ssl)
         return &t->handshake;
-    SSL_set_verify(t->ssl, SSL_VERIFY_PEER, NULL);
+    SSL_set_verify(t->ssl, c->options.trust_anyone ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
     SSL_set_connect_state(t->ssl);
     int alpn =
         h2 ? SSL_set_alpn_protos(t->ssl, both, sizeof both - 1) : SSL_set_alpn_protos(t->ssl, http1, sizeof http1 - 1);

@@ -260,7 +260,6 @@ static void do_ttl(struct operation *op)
             end(op, HIST_FAIL, NULL, 0);
     } else {
         op->event.value = item_of(op, &a, op->event.key) != NULL;
-        op->event.expected = (int64_t)op->x->due[op->event.key];
         /* What is late shows only when all is well again. */
         bool counts = !op->event.value || op->x->finishing;
         end(op, counts ? HIST_OK : HIST_FAIL, NULL, 0);
@@ -353,7 +352,10 @@ static void begin_ttl(struct direct_client *c)
         op->ttl_ms = 300 + drive_random(x->d, 3000);
     } else {
         op->event.f = HIST_EXPIRE;
-        op->event.key = x->finishing ? c->look : (int64_t)drive_random(x->d, (uint64_t)x->next_key + 1);
+        op->event.key =
+            x->finishing ? c->look
+                         : (int64_t)drive_random(x->d, (uint64_t)(x->next_key < TTL_KEYS ? x->next_key + 1 : TTL_KEYS));
+        op->event.expected = (int64_t)x->due[op->event.key]; /* as acknowledged before the read begins */
     }
     go(op);
 }

@@ -32,6 +32,8 @@ struct world {
     uint64_t versions[KEYS]; /* newest acknowledged */
     uint64_t flipped_at;     /* virtual time of the newest damage, 0 = none */
     size_t reads;
+    size_t window_events;
+    uint64_t window_age_ms;
 };
 
 static void on_role(struct replica_listener *l, bool is_leader, uint64_t term, uint64_t leader_id)
@@ -70,6 +72,8 @@ static void start(struct world *w, size_t i)
                                          .segment_bytes = 1 << 20,
                                          .metrics = &h->metrics},
                                 .check_ms = CHECK_MS,
+                                .window_events = w->window_events,
+                                .window_age_ms = w->window_age_ms,
                                 .failed = on_failed,
                                 .ctx = h};
     assert_int_equal(replica_open(h->l, &o, &h->r, why), 0);
@@ -93,9 +97,9 @@ static void again(struct world *w, size_t i)
     start(w, i);
 }
 
-static void init(struct world *w, uint64_t seed, size_t n)
+static void init_hosts(struct world *w)
 {
-    *w = (struct world){.sim = sim_new(seed), .n = n};
+    size_t n = w->n;
     for (size_t i = 0; i < n; i++) {
         char name[32];
         snprintf(name, sizeof name, "r%zu", i + 1);
@@ -108,6 +112,12 @@ static void init(struct world *w, uint64_t seed, size_t n)
     }
     for (size_t i = 0; i < n; i++)
         start(w, i);
+}
+
+static void init(struct world *w, uint64_t seed, size_t n)
+{
+    *w = (struct world){.sim = sim_new(seed), .n = n};
+    init_hosts(w);
 }
 
 static void done(struct world *w)
@@ -158,14 +168,13 @@ static void value_of(char out[512], size_t key, uint64_t version)
              7);
 }
 
-/* One write of key, tried until acknowledged. */
-static void write_key(struct world *w, size_t key)
+/* One write, tried until acknowledged. */
+static void write_to(struct world *w, const char *table, size_t key, const char *text)
 {
-    char text[512], name[32];
-    value_of(text, key, w->versions[key] + 1);
+    char name[32];
     snprintf(name, sizeof name, "ns/%zu", key);
     struct store_op op = {.kind = STORE_PUT,
-                          .table = SLICE("pods"),
+                          .table = slice_str(table),
                           .key = slice_str(name),
                           .value = slice_str(text),
                           .hole = sizeof HEAD - 1,
@@ -176,13 +185,19 @@ static void write_key(struct world *w, size_t key)
         replica_txn(h->r, &(struct store_txn){.time_ms = replica_time_ms(h->r), .ops = &op, .n = 1}, &x.t);
         while (!x.done)
             assert_true(sim_step(w->sim));
-        if (!x.err) {
-            w->versions[key]++;
+        if (!x.err)
             return;
-        }
         sim_run_ms(w->sim, 50);
     }
     fail_msg("a write never gets through");
+}
+
+static void write_key(struct world *w, size_t key)
+{
+    char text[512];
+    value_of(text, key, w->versions[key] + 1);
+    write_to(w, "pods", key, text);
+    w->versions[key]++;
 }
 
 static void fill(struct world *w)
@@ -402,6 +417,40 @@ static void test_alone_stops(void **state)
     done(&w);
 }
 
+/* ---- the window ---- */
+
+/* Leases that are renewed all the time cost the Pods nothing; what is too old goes all the same. */
+static void test_leases_keep_to_their_share(void **state)
+{
+    (void)state;
+    enum { WINDOW = 800, AGE_MS = 60000 };
+    struct world w;
+    init(&w, 8, 0);
+    w.n = 3;
+    w.window_events = WINDOW;
+    w.window_age_ms = AGE_MS;
+    init_hosts(&w);
+    for (size_t i = 0; i < 50; i++)
+        write_key(&w, i);
+    for (size_t i = 0; i < 2000; i++)
+        write_to(&w, "coordination.k8s.io/leases", i % 10, HEAD "\"uid\":\"u\"},\"spec\":{}}");
+    sim_run_ms(w.sim, 5000);
+    for (size_t i = 0; i < 3; i++) {
+        struct store *s = replica_store(w.hosts[i].r);
+        struct store_table *leases = store_table(s, SLICE("coordination.k8s.io/leases"));
+        assert_in_range(store_table_events(leases), 1, WINDOW / REPLICA_NOISY_SHARE);
+        assert_int_equal(store_table_events(store_table(s, SLICE("pods"))), 50);
+        assert_int_equal(store_compacted(s), 0);
+        assert_true(store_table_compacted(s, leases) > 50);
+    }
+    sim_run_ms(w.sim, AGE_MS);
+    write_key(&w, 1);
+    sim_run_ms(w.sim, 8000);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(store_window_events(replica_store(w.hosts[i].r)), 1);
+    done(&w);
+}
+
 /* Damage here and there while replicas come and go; never a wrong read later than a check, and in the end all is well. */
 static void chaos(uint64_t seed)
 {
@@ -447,9 +496,13 @@ int main(void)
 {
     cmocka_set_test_filter(getenv("PINTLE_TEST"));
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_damaged_memory),        cmocka_unit_test(test_wrong_state_that_looks_right),
-        cmocka_unit_test(test_fenced_over_a_restart), cmocka_unit_test(test_two_cannot_tell),
-        cmocka_unit_test(test_alone_stops),           cmocka_unit_test(test_chaos),
+        cmocka_unit_test(test_damaged_memory),
+        cmocka_unit_test(test_wrong_state_that_looks_right),
+        cmocka_unit_test(test_fenced_over_a_restart),
+        cmocka_unit_test(test_two_cannot_tell),
+        cmocka_unit_test(test_alone_stops),
+        cmocka_unit_test(test_leases_keep_to_their_share),
+        cmocka_unit_test(test_chaos),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -131,6 +131,20 @@ t_hash_of_a_revision() {
     has "$(cat "$dir/out")" "same hash"
 }
 
+t_history_window_options() {
+    local bad
+    pki 1
+    for bad in "--history-window-bytes 5" "--history-window-bytes 99999999999999" "--history-window-age 3"; do
+        # shellcheck disable=SC2086
+        if members=1 "$PINTLE" server --id 1 --member "1=$(address 1):7443,$(address 1):6443" $bad 2>"$dir/out"; then return 1; fi
+        has "$(cat "$dir/out")" "${bad% *}"
+    done
+    members=1 server 1 --history-window-bytes 16777216 --history-window-age 60
+    members=1 eventually 20 ready 1
+    put 1 a 1
+    [ "$(metric 1 pintle_store_window_events)" -gt 0 ]
+}
+
 fenced() { [ "$(metric "$1" pintle_state_fenced)" = "$2" ]; }
 
 # A replica whose snapshot says something else than the others', with all its checksums right.
