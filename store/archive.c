@@ -9,6 +9,8 @@
 #include "base/mem.h"
 #include "raft/wire.h"
 
+enum { FILES_MIN = 64 };
+
 /* ---- names ---- */
 
 bool archive_parse_name(const char *name, struct archive_file *ret, bool *ret_base)
@@ -29,6 +31,21 @@ bool archive_parse_name(const char *name, struct archive_file *ret, bool *ret_ba
     return true;
 }
 
+/* Doubles the array whenever its number is a power of two from FILES_MIN on. */
+static void add_file(struct archive_file **files, size_t *n, const struct archive_file *f)
+{
+    if (*n == ARCHIVE_FILES_MAX)
+        return;
+    if (*n == 0 || (*n >= FILES_MIN && (*n & (*n - 1)) == 0)) {
+        struct archive_file *more = mem_alloc((*n ? 2 * *n : FILES_MIN) * sizeof *more);
+        if (*n)
+            memcpy(more, *files, *n * sizeof *more);
+        mem_free(*files);
+        *files = more;
+    }
+    (*files)[(*n)++] = *f;
+}
+
 static void note_name(void *ctx, const char *name)
 {
     struct archive *a = ctx;
@@ -36,9 +53,10 @@ static void note_name(void *ctx, const char *name)
     bool base;
     if (!archive_parse_name(name, &f, &base))
         return;
-    size_t *n = base ? &a->n_bases : &a->n_segments;
-    if (*n < ARCHIVE_FILES_MAX)
-        (base ? a->bases : a->segments)[(*n)++] = f;
+    if (base)
+        add_file(&a->bases, &a->n_bases, &f);
+    else
+        add_file(&a->segments, &a->n_segments, &f);
 }
 
 static int by_index(const void *x, const void *y)
@@ -51,9 +69,7 @@ static int by_index(const void *x, const void *y)
 
 int archive_open(struct fs *fs, const char *dir, struct archive *ret, char why[256])
 {
-    struct archive a = {.fs = fs,
-                        .bases = mem_alloc(ARCHIVE_FILES_MAX * sizeof *a.bases),
-                        .segments = mem_alloc(ARCHIVE_FILES_MAX * sizeof *a.segments)};
+    struct archive a = {.fs = fs};
     snprintf(a.dir, sizeof a.dir, "%s", dir);
     int err = fs_list(fs, dir, note_name, &a);
     if (err) {
@@ -61,8 +77,10 @@ int archive_open(struct fs *fs, const char *dir, struct archive *ret, char why[2
         archive_done(&a);
         return err;
     }
-    qsort(a.bases, a.n_bases, sizeof *a.bases, by_index);
-    qsort(a.segments, a.n_segments, sizeof *a.segments, by_index);
+    if (a.n_bases)
+        qsort(a.bases, a.n_bases, sizeof *a.bases, by_index);
+    if (a.n_segments)
+        qsort(a.segments, a.n_segments, sizeof *a.segments, by_index);
     *ret = a;
     return 0;
 }

@@ -373,8 +373,9 @@ int replica_open(struct loop *l, const struct replica_options *o, struct replica
     list_init(&r->listeners);
     buf_init(&r->encode, RAFT_COMMAND_MAX);
     r->housekeeping.cb = on_housekeeping;
+    r->options.backup.id = o->raft.id;
     if (o->backup.dir)
-        r->ship = ship_new(l, r, &o->backup);
+        r->ship = ship_new(l, r, &r->options.backup);
     int rv = raft_node_open(l, &r->options.raft, &machine, r, &r->raft, why);
     if (rv) {
         replica_free(r);

@@ -36,7 +36,7 @@ struct replica_options {
     size_t window_events;       /* 0 = REPLICA_WINDOW_EVENTS, or in proportion to window_bytes */
     size_t window_bytes;        /* 0 = REPLICA_WINDOW_BYTES */
     uint64_t window_age_ms;     /* events older than that are dropped too; 0 = never */
-    struct ship_options backup; /* dir NULL: none */
+    struct ship_options backup; /* dir NULL: none; the id is raft's */
     uint64_t check_ms;          /* 0 = REPLICA_CHECK_MS */
     /* The replica cannot go on; stop the process. */
     void (*failed)(void *ctx, int err, const char *reason);

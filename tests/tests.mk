@@ -45,9 +45,11 @@ UNIT_TESTS += tests/unit/test_agent_node
 UNIT_TESTS += tests/unit/test_agent_logs
 UNIT_TESTS += tests/unit/test_agent_probes
 UNIT_TESTS += tests/unit/test_agent_volumes
+UNIT_TESTS += tests/unit/test_client_servers
 
 UNIT_TESTS += tests/unit/test_proxy_rules
 UNIT_TESTS += tests/unit/test_encodings
+UNIT_TESTS += tests/unit/test_openapi
 
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
@@ -62,6 +64,7 @@ tests_unit_test_net_SOURCES = tests/unit/test_net.c tests/unit/net_common.c test
 tests_unit_test_net_raw_SOURCES = tests/unit/test_net_raw.c tests/unit/net_common.c tests/unit/net_common.h
 tests_unit_test_auth_SOURCES = tests/unit/test_auth.c tests/unit/net_common.c tests/unit/net_common.h
 tests_unit_test_agent_logs_SOURCES = tests/unit/test_agent_logs.c tests/unit/net_common.c tests/unit/net_common.h
+tests_unit_test_client_servers_SOURCES = tests/unit/test_client_servers.c tests/unit/net_common.c tests/unit/net_common.h
 
 noinst_PROGRAMS += tests/bench/bench_raft
 tests_bench_bench_raft_SOURCES = tests/bench/bench_raft.c

@@ -17,7 +17,9 @@ libpintle_a_SOURCES += \
   src/apiserver/negotiate.c \
   src/apiserver/nodeproxy.c \
   src/apiserver/nonresource.c src/apiserver/nonresource.h \
-  src/apiserver/openapi.c src/apiserver/openapi.h \
+  src/apiserver/openapi.c src/apiserver/openapi.h src/apiserver/openapi_impl.h \
+  src/apiserver/openapi_paths.c src/apiserver/openapi_proto.c \
+  src/apiserver/openapi_schema.c src/apiserver/openapi_text.c \
   src/apiserver/operations.c \
   src/apiserver/options.c src/apiserver/options.h \
   src/apiserver/output.c src/apiserver/output.h \

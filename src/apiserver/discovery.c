@@ -199,10 +199,14 @@ static struct json *api_resource_list(struct arena *a, struct slice group, struc
 
 /* ---- serving ---- */
 
-struct encoded {
-    struct blob *body;
-    char etag[20]; /* quoted */
-};
+void api_document_free(struct api_document *d)
+{
+    if (!d)
+        return;
+    blob_unref(d->body);
+    blob_unref(d->packed);
+    mem_free(d);
+}
 
 static int encode(struct api_request *r, const struct json *v, struct buf *out)
 {
@@ -214,12 +218,12 @@ static int encode(struct api_request *r, const struct json *v, struct buf *out)
     return buf_add_char(out, '\n');
 }
 
-static struct encoded *keep(struct api_request *r, struct slice key, const struct json *v)
+static struct api_document *keep(struct api_request *r, struct slice key, const struct json *v)
 {
     struct buf out = BUF_INIT(4 << 20);
-    struct encoded *e = NULL;
+    struct api_document *e = NULL;
     if (v && !encode(r, v, &out)) {
-        e = mem_new(struct encoded);
+        e = mem_new(struct api_document);
         e->body = blob_copy(buf_slice(&out));
         snprintf(e->etag, sizeof e->etag, "\"%016lX\"", hash64(buf_slice(&out), 1));
     }
@@ -257,7 +261,7 @@ void api_discovery(struct api_request *r)
     bool wants_aggregated = r->shape == SHAPE_DISCOVERY;
     const char *key = arena_printf(r->arena, "%d %d %d %" SLICE_FMT "/%" SLICE_FMT, (int)r->route, wants_aggregated,
                                    (int)r->encoding, SLICE_ARG(r->group), SLICE_ARG(r->version));
-    struct encoded *e = map_get(&r->api->documents, slice_str(key));
+    struct api_document *e = map_get(&r->api->documents, slice_str(key));
     if (!e)
         e = keep(r, slice_str(key), build(r, wants_aggregated));
     if (!e) {

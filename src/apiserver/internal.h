@@ -29,6 +29,14 @@ struct api_forward; /* forward.c: connections to the other replicas */
 struct api_nodes;   /* nodeproxy.c: connections to agents */
 struct api_tokens;  /* tokens.c: bootstrap tokens */
 
+/* A document made once and kept. */
+struct api_document {
+    struct blob *body, *packed; /* packed: compressed, or NULL */
+    char etag[40];              /* quoted */
+};
+/* NULL is fine. */
+void api_document_free(struct api_document *d);
+
 struct api {
     struct loop *loop;
     struct api_options o;
@@ -59,7 +67,7 @@ struct api {
     /* metrics */
     struct metric_family *m_requests, *m_seconds;
     struct metric *m_inflight, *m_watches, *m_stale;
-    /* discovery documents, encoded once */
+    /* api_document: discovery and OpenAPI */
     struct map documents;
 };
 

@@ -120,6 +120,9 @@ static void store_metrics(struct api *api)
 {
     struct metrics *m = api->o.metrics;
     const struct store *s = api->store;
+    metrics_one(m, METRIC_GAUGE, "pintle_store_format",
+                "Format in force; a replica of an older version may not come back.")
+        ->value = (double)store_format(s);
     metrics_one(m, METRIC_GAUGE, "pintle_store_revision", "Revision of the local state.")->value =
         (double)store_revision(s);
     metrics_one(m, METRIC_GAUGE, "pintle_store_compacted_revision", "Events up to this revision are gone.")->value =
@@ -172,6 +175,7 @@ static const struct api_fixed fixed[] = {
     {"/pintle/v1/hash", false, false, api_hash},
     {"/pintle/v1/history", false, false, api_history},
     {"/pintle/v1/snapshot", false, false, api_snapshot},
+    {"/openapi/v2", false, false, api_openapi_v2},
     {"/openapi/v3", true, false, api_openapi_v3},
     {"/pintle/v1/ca", false, true, api_ca},
     {"/pintle/v1/join", false, false, api_join},

@@ -1,267 +1,242 @@
-/* OpenAPI v3 documents, one a group and version, derived from the schema tables: paths with their query parameters (clients
- * look there whether fieldValidation and dryRun are understood), and the schemas of all types reached. Made at first
- * use and
- * kept. */
+/* OpenAPI documents: v2 whole, v3 by group and version, derived from the schema's tables. Each is made at its first use, in
+ * one piece, and kept with its compressed form, so that it costs nothing but sending from then on. */
+#include "apiserver/openapi.h"
+
 #include <stdio.h>
+#include <time.h>
 
 #include "apiserver/internal.h"
-#include "apiserver/openapi.h"
+#include "apiserver/openapi_impl.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "base/timefmt.h"
+#include "codec/gzip.h"
 
-enum { DOCUMENT_MAX = 16 << 20 };
+/* ---- documents ---- */
 
-/* ---- schemas ---- */
-
-struct schemas {
-    struct buf out;
-    struct map seen; /* type name → itself */
-    const struct schema_type *todo[4096];
-    size_t n_todo;
-};
-
-static void want(struct schemas *s, const struct schema_type *t)
+static struct openapi *document_new(bool v3)
 {
-    if (map_put(&s->seen, slice_str(t->name), (void *)(uintptr_t)t) || s->n_todo == sizeof s->todo / sizeof *s->todo)
-        return;
-    s->todo[s->n_todo++] = t;
+    struct openapi *o = mem_new(struct openapi);
+    o->v3 = v3;
+    buf_init(&o->out, OPENAPI_MAX);
+    map_init(&o->seen, 0);
+    return o;
 }
 
-static void write_field(struct schemas *s, const struct schema_field *f);
-
-static void write_kind(struct schemas *s, const struct schema_field *f)
+static void document_free(struct openapi *o)
 {
-    static const char *const plain[] = {
-        [SCHEMA_STRING] = "\"type\":\"string\"",
-        [SCHEMA_BOOL] = "\"type\":\"boolean\"",
-        [SCHEMA_INT32] = "\"type\":\"integer\",\"format\":\"int32\"",
-        [SCHEMA_INT64] = "\"type\":\"integer\",\"format\":\"int64\"",
-        [SCHEMA_DOUBLE] = "\"type\":\"number\",\"format\":\"double\"",
-        [SCHEMA_QUANTITY] = "\"oneOf\":[{\"type\":\"string\"},{\"type\":\"number\"}]",
-        [SCHEMA_INT_OR_STRING] =
-            "\"format\":\"int-or-string\",\"oneOf\":[{\"type\":\"integer\"},{\"type\":\"string\"}]",
-        [SCHEMA_TIME] = "\"type\":\"string\",\"format\":\"date-time\"",
-        [SCHEMA_MICRO_TIME] = "\"type\":\"string\",\"format\":\"date-time\"",
-        [SCHEMA_DURATION] = "\"type\":\"string\"",
-        [SCHEMA_BYTES] = "\"type\":\"string\",\"format\":\"byte\"",
-        [SCHEMA_RAW] = "\"type\":\"object\"",
-        [SCHEMA_ANY] = "\"x-kubernetes-preserve-unknown-fields\":true",
-    };
-    switch (f->kind) {
-    case SCHEMA_REF:
-        want(s, f->type);
-        buf_printf(&s->out, "\"allOf\":[{\"$ref\":\"#/components/schemas/%s\"}],\"default\":{}", f->type->name);
-        break;
-    case SCHEMA_ARRAY:
-        buf_add_str(&s->out, "\"type\":\"array\",\"items\":");
-        write_field(s, f->item);
-        break;
-    case SCHEMA_MAP:
-        buf_add_str(&s->out, "\"type\":\"object\",\"additionalProperties\":");
-        write_field(s, f->item);
-        break;
-    default:
-        buf_add_str(&s->out, plain[f->kind]);
+    buf_done(&o->out);
+    map_done(&o->seen);
+    mem_free(o);
+}
+
+static struct api_document *keep(struct api *api, struct slice key, struct slice body)
+{
+    struct buf packed = BUF_INIT(OPENAPI_MAX);
+    struct api_document *d = mem_new(struct api_document);
+    d->body = blob_copy(body);
+    d->packed = gzip_pack(body, &packed) ? NULL : blob_copy(buf_slice(&packed));
+    buf_done(&packed);
+    if (!d->body || !d->packed) {
+        api_document_free(d);
+        return NULL;
     }
+    snprintf(d->etag, sizeof d->etag, "\"%016lX%016lX\"", hash64(body, 1), hash64(body, 2));
+    map_put(&api->documents, key, d);
+    return d;
 }
 
-static void write_merge(struct schemas *s, const struct schema_field *f)
+static const char head_v2[] =
+    "{\"swagger\":\"2.0\",\"info\":{\"title\":\"Kubernetes\",\"version\":\"v1.36.4\"},\"paths\":{";
+static const char head_v3[] =
+    "{\"openapi\":\"3.0.0\",\"info\":{\"title\":\"Kubernetes\",\"version\":\"v1.36.4\"},\"paths\":{";
+
+static struct api_document *make(struct api *api, struct slice key, size_t first, size_t n, bool v3)
 {
-    static const char *const lists[] = {
-        [SCHEMA_LIST_ATOMIC] = "atomic", [SCHEMA_LIST_SET] = "set", [SCHEMA_LIST_MAP] = "map"};
-    if (f->kind == SCHEMA_ARRAY && f->list_type && f->list_type <= SCHEMA_LIST_MAP)
-        buf_printf(&s->out, ",\"x-kubernetes-list-type\":\"%s\"", lists[f->list_type]);
-    for (const char *const *k = f->list_keys; k && *k; k++)
-        buf_printf(&s->out, "%s\"%s\"%s", k == f->list_keys ? ",\"x-kubernetes-list-map-keys\":[" : ",", *k,
-                   k[1] ? "" : "]");
-    if (f->patch)
-        buf_printf(&s->out, ",\"x-kubernetes-patch-strategy\":\"%s%s%s\"", f->patch & SCHEMA_PATCH_MERGE ? "merge" : "",
-                   f->patch == (SCHEMA_PATCH_MERGE | SCHEMA_PATCH_RETAIN_KEYS) ? "," : "",
-                   f->patch & SCHEMA_PATCH_RETAIN_KEYS ? "retainKeys" : "");
-    if (f->merge_key)
-        buf_printf(&s->out, ",\"x-kubernetes-patch-merge-key\":\"%s\"", f->merge_key);
+    struct openapi *o = document_new(v3);
+    buf_add_str(&o->out, v3 ? head_v3 : head_v2);
+    openapi_write_paths(o, first, n);
+    buf_add_str(&o->out, v3 ? "},\"components\":{\"schemas\":{" : "},\"definitions\":{");
+    openapi_write_schemas(o);
+    buf_add_str(&o->out, v3 ? "}}}\n" : "}}\n");
+    struct api_document *d = buf_error(&o->out) ? NULL : keep(api, key, buf_slice(&o->out));
+    document_free(o);
+    return d;
 }
 
-static void write_field(struct schemas *s, const struct schema_field *f)
+/* ---- v2 ---- */
+
+static const struct slice key_v2 = SLICE_INIT("openapi/v2 JSON"), key_v2_protobuf = SLICE_INIT("openapi/v2 protobuf");
+
+static struct api_document *v2(struct api *api)
 {
-    buf_add_char(&s->out, '{');
-    write_kind(s, f);
-    write_merge(s, f);
-    if (f->enums && !(f->flags & SCHEMA_ENUM_KNOWN))
-        for (const char *const *e = f->enums; *e; e++)
-            buf_printf(&s->out, "%s\"%s\"%s", e == f->enums ? ",\"enum\":[" : ",", *e, e[1] ? "" : "]");
-    buf_add_char(&s->out, '}');
+    struct api_document *d = map_get(&api->documents, key_v2);
+    return d ? d : make(api, key_v2, 0, api_n_operations, false);
 }
 
-static void write_type(struct schemas *s, const struct schema_type *t)
+static struct api_document *v2_protobuf(struct api *api)
 {
-    bool first = true;
-    buf_printf(&s->out, "\"%s\":{\"description\":\"%s\",\"type\":\"object\"", t->name, schema_short_name(t));
-    for (unsigned i = 0; i < t->n_fields; i++) {
-        if (!(t->fields[i].flags & SCHEMA_REQUIRED))
-            continue;
-        buf_printf(&s->out, "%s\"%" SLICE_FMT "\"", first ? ",\"required\":[" : ",", SLICE_ARG(t->fields[i].name));
-        first = false;
+    struct api_document *d = map_get(&api->documents, key_v2_protobuf), *json = d ? NULL : v2(api);
+    if (d || !json)
+        return d;
+    struct arena a;
+    struct buf out = BUF_INIT(OPENAPI_MAX);
+    arena_init(&a, 512 << 20);
+    const struct json *v = json_parse(&a, blob_slice(json->body), NULL, NULL, NULL);
+    if (v && !openapi_v2_protobuf(&out, v))
+        d = keep(api, key_v2_protobuf, buf_slice(&out));
+    arena_done(&a);
+    buf_done(&out);
+    return d;
+}
+
+/* What the client likes best, in the order it names things. */
+enum form { FORM_NONE, FORM_JSON, FORM_PROTOBUF };
+
+static enum form form_of(struct slice accept)
+{
+    struct slice one, type, params;
+    if (!slice_trim(accept).n)
+        return FORM_JSON;
+    while (accept.n) {
+        slice_cut(accept, ',', &one, &accept);
+        slice_cut(one, ';', &type, &params);
+        type = slice_trim(type);
+        if (slice_eq_str(type, "application/json") || slice_eq_str(type, "*/*") || slice_eq_str(type, "application/*"))
+            return FORM_JSON;
+        if (slice_eq_str(type, "application/com.github.proto-openapi.spec.v2@v1.0+protobuf") ||
+            slice_eq_str(type, "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"))
+            return FORM_PROTOBUF;
     }
-    buf_add_str(&s->out, first ? ",\"properties\":{" : "],\"properties\":{");
-    for (unsigned i = 0; i < t->n_fields; i++) {
-        buf_printf(&s->out, "%s\"%" SLICE_FMT "\":", i ? "," : "", SLICE_ARG(t->fields[i].name));
-        write_field(s, &t->fields[i]);
-    }
-    buf_add_char(&s->out, '}');
-    for (size_t i = 0, n = 0; i < resource_count(); i++) {
-        const struct resource *res = resource_at(i);
-        if (res->type != t || n++)
-            continue;
-        buf_printf(&s->out,
-                   ",\"x-kubernetes-group-version-kind\":[{\"group\":\"%s\",\"kind\":\"%s\",\"version\":\"%s\"}]",
-                   res->group, res->kind, res->version);
-    }
-    buf_add_char(&s->out, '}');
+    return FORM_NONE;
 }
 
-/* ---- paths ---- */
-
-static const char write_parameters[] = "\"parameters\":[{\"name\":\"dryRun\",\"in\":\"query\",\"schema\":{\"type\":"
-                                       "\"string\"}},{\"name\":\"fieldManager\",\"in\":\"query\","
-                                       "\"schema\":{\"type\":\"string\"}},{\"name\":\"fieldValidation\",\"in\":"
-                                       "\"query\",\"schema\":{\"type\":\"string\"}}]";
-
-static void write_operation(struct buf *out, const struct resource *res, const char *method, const char *action,
-                            bool first)
+static void serve(struct api_request *r, const struct api_document *d, const char *type)
 {
-    bool writes = strcmp(method, "get") != 0;
-    buf_printf(out,
-               "%s\"%s\":{\"responses\":{\"200\":{\"description\":\"OK\",\"content\":{\"application/"
-               "json\":{\"schema\":{\"$ref\":"
-               "\"#/components/schemas/%s\"}}}}},",
-               first ? "" : ",", method, res->type->name);
-    if (writes)
-        buf_printf(out, "%s,", write_parameters);
-    buf_printf(out,
-               "\"x-kubernetes-action\":\"%s\",\"x-kubernetes-group-version-kind\":{\"group\":\"%s\",\"kind\":\"%s\","
-               "\"version\":\"%s\"}}",
-               action, res->group, res->kind, res->version);
+    bool packed = api_accepts_gzip(r);
+    struct blob *b = packed ? d->packed : d->body;
+    api_reply_document(r, type, d->etag, chunk_part(b, 0, b->n), packed);
 }
 
-static void write_path(struct buf *out, const struct resource *res, bool item, bool *first)
+void api_openapi_v2(struct api_request *r)
 {
-    static const struct {
-        unsigned verb;
-        const char *method, *action;
-        bool item;
-    } rows[] = {{VERB_GET, "get", "get", true},
-                {VERB_UPDATE, "put", "put", true},
-                {VERB_PATCH, "patch", "patch", true},
-                {VERB_DELETE, "delete", "delete", true},
-                {VERB_LIST, "get", "list", false},
-                {VERB_CREATE, "post", "post", false},
-                {VERB_DELETECOLLECTION, "delete", "deletecollection", false}};
-    bool any = false;
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        if (rows[i].item != item || !(res->verbs & rows[i].verb))
-            continue;
-        if (!any)
-            buf_printf(out, "%s\"%s%s/%s%s/%s%s\":{", *first ? "" : ",", res->group[0] ? "/apis/" : "/api", res->group,
-                       res->version, res->namespaced ? "/namespaces/{namespace}" : "", res->plural,
-                       item ? "/{name}" : "");
-        write_operation(out, res, rows[i].method, rows[i].action, !any);
-        *first = false;
-        any = true;
-    }
-    if (any)
-        buf_add_char(out, '}');
+    enum form form = form_of(r->accept);
+    const struct api_document *d = form == FORM_PROTOBUF ? v2_protobuf(r->api) : v2(r->api);
+    if (form == FORM_NONE)
+        api_reply_bytes(r, 406, "text/plain; charset=utf-8", chunk_static(SLICE("")));
+    else if (!d)
+        api_reply_error(r, 503, "memory is short, try again later");
+    else
+        serve(r, d,
+              form == FORM_PROTOBUF ? "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+                                    : "application/json");
 }
 
-static struct blob *document(struct slice group, struct slice version)
+/* ---- v3 ---- */
+
+/* The document that an operation belongs to: "api/v1", "apis/apps/v1", else its path without slashes around. */
+static struct slice document_of(const char *path)
 {
-    struct schemas *s = mem_new(struct schemas);
-    bool first = true;
-    buf_init(&s->out, DOCUMENT_MAX);
-    map_init(&s->seen, 0);
-    buf_add_str(&s->out,
-                "{\"openapi\":\"3.0.0\",\"info\":{\"title\":\"Kubernetes\",\"version\":\"v1.36\"},\"paths\":{");
-    for (size_t i = 0; i < resource_count(); i++) {
-        const struct resource *res = resource_at(i);
-        if (!slice_eq_str(group, res->group) || !slice_eq_str(version, res->version))
-            continue;
-        want(s, res->type);
-        write_path(&s->out, res, false, &first);
-        write_path(&s->out, res, true, &first);
-    }
-    buf_add_str(&s->out, "},\"components\":{\"schemas\":{");
-    for (size_t i = 0; i < s->n_todo; i++) {
-        if (i)
-            buf_add_char(&s->out, ',');
-        write_type(s, s->todo[i]); /* finds more to do */
-    }
-    buf_add_str(&s->out, "}}}\n");
-    struct blob *b = first || buf_error(&s->out) ? NULL : blob_copy(buf_slice(&s->out));
-    buf_done(&s->out);
-    map_done(&s->seen);
-    mem_free(s);
-    return b;
+    struct slice s = slice_from(slice_str(path), 1);
+    size_t parts = slice_starts(s, SLICE("api/v1/")) ? 2 : slice_starts(s, SLICE("apis/")) ? 3 : 0;
+    for (size_t i = 0, seen = 0; i < s.n && parts; i++)
+        if (s.p[i] == '/' && ++seen == parts)
+            return slice_of(s.p, i);
+    if (s.n && s.p[s.n - 1] == '/')
+        s.n--;
+    return s;
 }
 
-/* ---- serving ---- */
-
-static struct blob *kept(struct api *api, struct slice path, struct slice group, struct slice version)
+/* The operations of a document stand together. Returns how many, from *first on. */
+static size_t operations_of(struct slice name, size_t *first)
 {
-    struct blob **slot = map_get(&api->documents, path);
-    if (slot)
-        return *slot;
-    struct blob *b = document(group, version);
-    if (b) {
-        slot = mem_new(struct blob *);
-        *slot = b;
-        map_put(&api->documents, path, slot);
-    }
-    return b;
+    size_t n = 0;
+    for (size_t i = 0; i < api_n_operations; i++)
+        if (slice_eq(document_of(api_operations[i].path), name) && n++ == 0)
+            *first = i;
+    return n;
 }
 
-static const char *relative_path(struct api_request *r, const char *group, const char *version)
+static struct api_document *v3(struct api *api, struct arena *a, struct slice name)
 {
-    return arena_printf(r->arena, "%s%s%s%s", group[0] ? "apis/" : "api", group, "/", version);
+    size_t first = 0;
+    struct slice key = slice_str(arena_printf(a, "openapi/v3 %" SLICE_FMT, SLICE_ARG(name)));
+    struct api_document *d = map_get(&api->documents, key);
+    size_t n = d ? 0 : operations_of(name, &first);
+    return n ? make(api, key, first, n, true) : d;
+}
+
+/* An etag without its quotes. */
+static struct slice hash_of(const struct api_document *d)
+{
+    return slice_of(d->etag + 1, strlen(d->etag) - 2);
 }
 
 static void serve_index(struct api_request *r)
 {
     struct arena *a = r->arena;
     struct json *v = json_new_object(a), *paths = json_new_object(a);
-    for (size_t i = 0; i < api_group_count(); i++) {
-        const struct api_group *g = api_group_at(i);
-        for (const char *const *version = g->versions; *version; version++) {
-            const char *path = relative_path(r, g->name, *version);
-            struct blob *b =
-                kept(r->api, slice_str(arena_printf(a, "openapi/%s", path)), slice_str(g->name), slice_str(*version));
-            struct json *one = json_new_object(a);
-            if (!b)
-                continue;
-            json_set_str(a, one, "serverRelativeURL",
-                         json_new_printf(a, "/openapi/v3/%s?hash=%016lX", path, hash64(blob_slice(b), 1)));
-            json_set(a, paths, slice_str(path), one);
-        }
+    struct slice last = SLICE_NONE;
+    for (size_t i = 0; i < api_n_operations; i++) {
+        struct slice name = document_of(api_operations[i].path);
+        struct api_document *d = slice_eq(name, last) ? NULL : v3(r->api, a, name);
+        last = name;
+        if (!d || json_get(paths, name))
+            continue;
+        struct json *one = json_new_object(a);
+        json_set_str(
+            a, one, "serverRelativeURL",
+            json_new_printf(a, "/openapi/v3/%" SLICE_FMT "?hash=%" SLICE_FMT, SLICE_ARG(name), SLICE_ARG(hash_of(d))));
+        json_set(a, paths, name, one);
     }
     json_set_str(a, v, "paths", paths);
+    r->encoding = ENCODE_JSON;
     api_reply_json(r, 200, v);
+}
+
+static void note_hash(void *ctx, struct slice value)
+{
+    *(struct slice *)ctx = value;
+}
+
+/* With the right hash in its address a document never changes; with a wrong one it has moved. */
+static void serve_hashed(struct api_request *r, struct slice name, const struct api_document *d, struct slice hash)
+{
+    enum { YEAR_S = 365 * 24 * 3600 };
+    if (slice_eq(hash, hash_of(d))) {
+        char expires[64];
+        time_t t = (time_t)(loop_wall(r->api->loop) / NS_PER_SEC) + YEAR_S;
+        struct tm tm;
+        if (gmtime_r(&t, &tm) && strftime(expires, sizeof expires, "%a, %d %b %Y %H:%M:%S GMT", &tm))
+            r->expires = arena_printf(r->arena, "%s", expires);
+        serve(r, d, "application/json");
+        return;
+    }
+    const char *to =
+        arena_printf(r->arena, "/openapi/v3/%" SLICE_FMT "?hash=%" SLICE_FMT, SLICE_ARG(name), SLICE_ARG(hash_of(d)));
+    struct http_header headers[] = {{SLICE("location"), slice_str(to)}};
+    struct chunk none = chunk_static(SLICE(""));
+    api_account(r, 301);
+    r->replied = true;
+    r->responder->reply(r, 301, headers, 1, &none, 1);
 }
 
 void api_openapi_v3(struct api_request *r)
 {
-    struct slice rest = slice_from(r->path, sizeof "/openapi/v3" - 1), kind, group = SLICE_NONE, version;
-    if (rest.n <= 1) {
+    struct slice name = slice_from(r->path, sizeof "/openapi/v3" - 1), hash = SLICE_NONE;
+    if (name.n <= 1) {
         serve_index(r);
         return;
     }
-    rest = slice_from(rest, 1);
-    struct slice path = rest;
-    slice_cut(rest, '/', &kind, &version);
-    if (slice_eq_str(kind, "apis"))
-        slice_cut(version, '/', &group, &version);
-    const char *key = arena_printf(r->arena, "openapi/%" SLICE_FMT, SLICE_ARG(path));
-    struct blob *b = version.n ? kept(r->api, slice_str(key), group, version) : NULL;
-    if (b)
-        api_reply_bytes(r, 200, "application/json", chunk_part(b, 0, b->n));
-    else
+    name = slice_from(name, 1);
+    const struct api_document *d = v3(r->api, r->arena, name);
+    api_query_each(r, SLICE("hash"), note_hash, &hash);
+    if (!d)
         api_reply_bytes(r, 404, "text/plain; charset=utf-8", chunk_static(SLICE("404 page not found\n")));
+    else if (form_of(r->accept) != FORM_JSON)
+        api_reply_bytes(r, 406, "text/plain; charset=utf-8", chunk_static(SLICE("")));
+    else if (hash.n)
+        serve_hashed(r, name, d, hash);
+    else
+        serve(r, d, "application/json");
 }

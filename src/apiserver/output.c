@@ -176,37 +176,51 @@ static int encode_item(struct api_request *r, struct buf *out, const struct json
     return rv;
 }
 
-static unsigned form_of(const struct api_request *r)
+static unsigned form_of(const struct api_request *r, bool alone)
 {
-    return (unsigned)r->res->index << 4 | (unsigned)r->encoding << 2 | (unsigned)r->shape;
+    return (unsigned)r->res->index << 5 | (unsigned)alone << 4 | (unsigned)r->encoding << 2 | (unsigned)r->shape;
 }
 
-static struct blob *make_item(struct api_request *r, const struct store_item *item)
+static struct blob *make_item(struct api_request *r, const struct store_item *item, bool alone)
 {
     struct arena scratch;
     struct buf out = BUF_INIT(API_ARENA_MAX);
     arena_init(&scratch, API_ARENA_MAX);
     struct json *v = shape_object(r, &scratch, api_item_json(r->api, &scratch, item), false, true);
+    if (!alone && r->shape == SHAPE_OBJECT) { /* a list's items have none */
+        json_del_str(v, "kind");
+        json_del_str(v, "apiVersion");
+    }
     struct blob *b = v && !encode_item(r, &out, v) ? blob_copy(buf_slice(&out)) : NULL;
     arena_done(&scratch);
     buf_done(&out);
     return b;
 }
 
-int api_output_list_item(struct api_request *r, const struct store_item *item, struct chunk *ret)
+static int kept_or_made(struct api_request *r, const struct store_item *item, bool alone, struct chunk *ret)
 {
     struct api_derived *d = r->api->derived;
     bool keep = r->shape != SHAPE_TABLE && !api_is_sealed(item); /* rows tell ages; secrets stay sealed in memory */
-    struct blob *b = keep ? api_derived_get(d, item->value, form_of(r)) : NULL;
+    struct blob *b = keep ? api_derived_get(d, item->value, form_of(r, alone)) : NULL;
     if (!b) {
-        b = make_item(r, item);
+        b = make_item(r, item, alone);
         if (!b)
             return -ENOMEM;
         if (keep)
-            api_derived_put(d, item->value, form_of(r), b);
+            api_derived_put(d, item->value, form_of(r, alone), b);
     }
     *ret = chunk_take(b);
     return 0;
+}
+
+int api_output_list_item(struct api_request *r, const struct store_item *item, struct chunk *ret)
+{
+    return kept_or_made(r, item, false, ret);
+}
+
+int api_output_alone(struct api_request *r, const struct store_item *item, struct chunk *ret)
+{
+    return kept_or_made(r, item, true, ret);
 }
 
 /* Bytes of the tag and length before a list's item. */

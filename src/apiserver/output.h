@@ -17,6 +17,8 @@ struct json *api_output_tree(struct api_request *r, struct arena *a, struct json
 /* The same as one list item's bytes, through a scratch arena; in protobuf with the tag and length that stand before it in
  * a list. 0 or negative errno. */
 int api_output_list_item(struct api_request *r, const struct store_item *item, struct chunk *ret);
+/* JSON of one object by itself, with its kind and apiVersion, which a list's items do not have. */
+int api_output_alone(struct api_request *r, const struct store_item *item, struct chunk *ret);
 /* Protobuf: the whole object in its envelope, as api_envelope's chunks. 0 or negative errno. */
 enum { API_ENVELOPE_CHUNKS = 3 };
 int api_output_envelope(struct api_request *r, const struct store_item *item,

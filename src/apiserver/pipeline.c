@@ -638,10 +638,8 @@ void api_free(struct api *api)
     api_tokens_free(api->tokens);
     api_forward_free(api->forward);
     api_authz_free(api->authz);
-    for (struct map_entry *e = map_first(&api->documents); e; e = map_next(&api->documents, e)) {
-        blob_unref(*(struct blob **)e->value);
-        mem_free(e->value);
-    }
+    for (struct map_entry *e = map_first(&api->documents); e; e = map_next(&api->documents, e))
+        api_document_free(e->value);
     map_done(&api->documents);
     end_requests(api);
     api_derived_free(api->derived);

@@ -120,11 +120,17 @@ static bool has_seen(const struct api_request *r, const char *etag)
 
 void api_reply_document(struct api_request *r, const char *content_type, const char *etag, struct chunk body, bool gzip)
 {
-    struct http_header headers[] = {
-        {SLICE("content-type"), slice_str(content_type)}, {SLICE("etag"), slice_str(etag)},
-        {SLICE("cache-control"), SLICE("public")},        {SLICE("vary"), SLICE("Accept-Encoding, Accept")},
-        {SLICE("content-encoding"), SLICE("gzip")},
-    };
+    struct http_header headers[API_HEADERS_MAX];
+    size_t n = 0;
+    headers[n++] = (struct http_header){SLICE("content-type"), slice_str(content_type)};
+    headers[n++] = (struct http_header){SLICE("etag"), slice_str(etag)};
+    headers[n++] = (struct http_header){SLICE("vary"), SLICE("Accept-Encoding, Accept")};
+    headers[n++] =
+        (struct http_header){SLICE("cache-control"), r->expires ? SLICE("public, immutable") : SLICE("public")};
+    if (r->expires)
+        headers[n++] = (struct http_header){SLICE("expires"), slice_str(r->expires)};
+    if (gzip)
+        headers[n++] = (struct http_header){SLICE("content-encoding"), SLICE("gzip")};
     bool seen = has_seen(r, etag);
     if (seen) {
         blob_unref(body.blob);
@@ -132,7 +138,7 @@ void api_reply_document(struct api_request *r, const char *content_type, const c
     }
     api_account(r, seen ? 304 : 200);
     r->replied = true;
-    r->responder->reply(r, seen ? 304 : 200, headers, sizeof headers / sizeof *headers - !gzip, &body, 1);
+    r->responder->reply(r, seen ? 304 : 200, headers, n, &body, 1);
 }
 
 /* v as negotiated; *ret_type is what it became. */

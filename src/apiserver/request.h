@@ -110,8 +110,9 @@ struct api_request {
     bool write_repeated;
     const char *warnings[API_HEADERS_MAX]; /* Warning header texts */
     size_t n_warnings;
-    bool replied; /* head sent */
-    bool gone;    /* the client went away */
+    const char *expires; /* of a document that never changes: its Expires header, or NULL */
+    bool replied;        /* head sent */
+    bool gone;           /* the client went away */
 
     /* asynchronous steps */
     struct raft_read read;

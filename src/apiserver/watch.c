@@ -184,7 +184,7 @@ static int send_frame(struct watch *w, enum frame frame, struct store_item *item
             n = frame_protobuf(frame, API_ENVELOPE_CHUNKS, chunks);
     } else if (api_output_raw(r)) {
         n = frame_json(frame, chunk_take(blob_ref(plain.value)), chunks);
-    } else if (!api_output_list_item(r, item, &object)) {
+    } else if (!api_output_alone(r, item, &object)) {
         n = frame_json(frame, object, chunks);
     }
     blob_unref(plain.value);

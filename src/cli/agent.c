@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "cli/commands.h"
 #include "client/http.h"
+#include "client/servers.h"
 
 enum { STOP_GRACE_MS = 200 };
 
@@ -27,7 +28,7 @@ struct options {
     }
 static const struct option_row rows[] = {
     ROW("server", OPTION_LIST, servers, "ADDR",
-        "an API server's address, such as 10.0.0.1:6443; once for each replica"),
+        "an API server's address, such as 10.0.0.1:6443; the others are learnt, more help a first start"),
     ROW("node-name", OPTION_TEXT, node_name, "NAME", "this node's name"),
     ROW("node-ip", OPTION_TEXT, node_ip, "IP", "this node's address"),
     ROW("data-dir", OPTION_TEXT, data_dir, "DIR", "pods' directories and logs (/var/lib/pintle/agent)"),
@@ -117,9 +118,12 @@ static int serve(const struct options *o, struct loop *l)
         fprintf(stderr, "pintle agent: %s\n", why);
         return 1;
     }
+    snprintf(ca, sizeof ca, "%s/servers", o->data_dir);
+    struct client_servers *servers = client_servers_new(client, ca, o->servers.at, o->servers.n);
     loop_on_signal(l, on_signal, &process);
     log_info(loop_log(l), "agent", "running node=%s ip=%s runtime=%s", o->node_name, o->node_ip, o->runtime);
     loop_run(l);
+    client_servers_free(servers);
     agent_free(agent);
     client_http_free(client);
     tls_context_free(client_tls);

@@ -88,10 +88,11 @@ static void print_candidate(const struct candidate *c, bool best)
 
 static void print_losses(const struct candidate *best)
 {
-    printf("\nWhat %s holds is kept, all of its log included: a write that was stored there but that no majority had\n"
-           "is now in the state, although whoever sent it may have been told that it failed. What this replica had not\n"
-           "stored is lost, and nobody can tell whether there was something. ",
-           best->dir);
+    printf(
+        "\nWhat %s holds is kept, all of its log included: a write that was stored there but that no majority had\n"
+        "is now in the state, although whoever sent it may have been told that it failed. What this replica had not\n"
+        "stored is lost, and nobody can tell whether there was something. ",
+        best->dir);
     if (best->info.snapshot_index)
         printf("All was committed for certain up to entry %" PRIu64 ".\n", best->info.snapshot_index);
     else

@@ -5,10 +5,26 @@
 #include "client/http.h"
 #include "net/http.h"
 
+/* One server. Its connection is made anew when the server says nothing any more: what waits for it then goes on elsewhere. */
+struct client_server {
+    char *address;
+    struct http_client *http;
+};
+
 struct http_client_set {
     struct client base;
-    struct http_client *servers[CLIENT_SERVERS_MAX];
+    struct client_server servers[CLIENT_SERVERS_MAX];
     size_t n, current;
+    struct tls_context *tls;
+    /* looking whether the server in use still answers */
+    struct loop_timer probe_timer, renew_timer;
+    struct http_call *probe;
+    size_t probed;
+    unsigned silent; /* probes in a row that were not answered */
+    bool renew;      /* the probed server's connection is to be made anew */
+    /* a new list that waits for the next turn */
+    char *wanted[CLIENT_SERVERS_MAX];
+    size_t n_wanted;
     char *authorization, *user_agent;
     struct list calls;
 };

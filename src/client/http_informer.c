@@ -218,15 +218,15 @@ static void begin(struct http_informer *i, const char *query, unsigned timeout_m
     size_t n = client_headers(i->set, headers, NULL);
     i->server = i->set->current;
     i->code = 0;
-    i->call = http_call(i->set->servers[i->server], &(struct http_call_options){.method = "GET",
-                                                                                .path = path.p,
-                                                                                .headers = headers,
-                                                                                .n_headers = n,
-                                                                                .timeout_ms = timeout_ms,
-                                                                                .on_head = on_head,
-                                                                                .on_data = on_data,
-                                                                                .on_done = on_done,
-                                                                                .ctx = i});
+    i->call = http_call(i->set->servers[i->server].http, &(struct http_call_options){.method = "GET",
+                                                                                     .path = path.p,
+                                                                                     .headers = headers,
+                                                                                     .n_headers = n,
+                                                                                     .timeout_ms = timeout_ms,
+                                                                                     .on_head = on_head,
+                                                                                     .on_data = on_data,
+                                                                                     .on_done = on_done,
+                                                                                     .ctx = i});
     buf_done(&path);
 }
 

@@ -28,6 +28,12 @@ int protobuf_encode_part(struct buf *out, unsigned number, uint64_t length);
 /* Appends a whole field of bytes or text. */
 int protobuf_encode_bytes(struct buf *out, unsigned number, struct slice bytes);
 
+/* Appends a whole field of a number or boolean. */
+int protobuf_encode_number(struct buf *out, unsigned number, int64_t v);
+/* Opens a nested message, whose length is not known yet; what is appended until protobuf_close is inside it. */
+size_t protobuf_open(struct buf *out, unsigned number);
+void protobuf_close(struct buf *out, size_t start);
+
 /* Empty contentEncoding and contentType, which Go always writes. */
 #define PROTOBUF_TAIL SLICE("\x1a\0\"\0")
 

@@ -54,7 +54,7 @@ static void write_number(struct buf *out, unsigned number, int64_t v)
 }
 
 /* Opens a nested message whose length is not known yet: one byte is kept for it. */
-static size_t open_message(struct buf *out, unsigned number)
+size_t protobuf_open(struct buf *out, unsigned number)
 {
     write_tag(out, number, WIRE_BYTES);
     buf_add_char(out, 0);
@@ -62,7 +62,7 @@ static size_t open_message(struct buf *out, unsigned number)
 }
 
 /* Puts the length before what was written since, and moves that when the length takes more than the one byte. */
-static void close_message(struct buf *out, size_t start)
+void protobuf_close(struct buf *out, size_t start)
 {
     char head[10];
     if (out->error)
@@ -106,9 +106,9 @@ static void write_base64(struct buf *out, unsigned number, const struct json *v)
 
 static void write_raw(struct buf *out, const struct json *v)
 {
-    size_t start = open_message(out, 1);
+    size_t start = protobuf_open(out, 1);
     if (json_write(out, v) == 0)
-        close_message(out, start);
+        protobuf_close(out, start);
 }
 
 static void write_union(struct buf *out, const struct schema_type *type, const struct json *v, unsigned object,
@@ -120,18 +120,18 @@ static void write_union(struct buf *out, const struct schema_type *type, const s
     if (json_is(v, JSON_OBJECT) && other < object) /* "or a boolean": an object allows */
         write_number(out, other, 1);
     if (json_is(v, JSON_OBJECT)) {
-        start = open_message(out, object);
+        start = protobuf_open(out, object);
         write_message(out, type, v, depth);
-        close_message(out, start);
+        protobuf_close(out, start);
     }
     json_each (it, json_is(v, JSON_ARRAY) ? v : NULL) {
         if (it->type == JSON_STRING) {
             write_bytes(out, other, it->u.string);
             continue;
         }
-        start = open_message(out, other);
+        start = protobuf_open(out, other);
         write_message(out, type, it, depth);
-        close_message(out, start);
+        protobuf_close(out, start);
     }
 }
 
@@ -194,9 +194,9 @@ static void write_value(struct buf *out, const struct schema_type *type, const s
     default:
         break;
     }
-    size_t start = open_message(out, number);
+    size_t start = protobuf_open(out, number);
     write_inside(out, type, f, v, depth + 1);
-    close_message(out, start);
+    protobuf_close(out, start);
 }
 
 static void write_map(struct buf *out, const struct schema_type *type, const struct schema_field *f,
@@ -205,10 +205,10 @@ static void write_map(struct buf *out, const struct schema_type *type, const str
     struct schema_field item = *f->item;
     item.name = f->name;
     json_each (it, map) {
-        size_t start = open_message(out, f->pb);
+        size_t start = protobuf_open(out, f->pb);
         write_bytes(out, 1, it->key);
         write_value(out, type, &item, 2, it, depth);
-        close_message(out, start);
+        protobuf_close(out, start);
     }
 }
 
@@ -234,9 +234,9 @@ static void write_nested(struct buf *out, const struct schema_type *type, const 
         if (f->flags & SCHEMA_INLINE) {
             if (!f->pb)
                 continue;
-            size_t start = open_message(out, f->pb);
+            size_t start = protobuf_open(out, f->pb);
             write_message(out, f->type, obj, depth);
-            close_message(out, start);
+            protobuf_close(out, start);
             continue;
         }
         const struct json *v = json_get(obj, f->name);
@@ -281,10 +281,10 @@ int protobuf_encode_message(struct buf *out, const struct schema_type *type, con
 int protobuf_encode_head(struct buf *out, struct slice api_version, struct slice kind, uint64_t length)
 {
     buf_add(out, protobuf_magic, PROTOBUF_MAGIC_LEN);
-    size_t start = open_message(out, 1);
+    size_t start = protobuf_open(out, 1);
     write_bytes(out, 1, api_version);
     write_bytes(out, 2, kind);
-    close_message(out, start);
+    protobuf_close(out, start);
     return protobuf_encode_part(out, 2, length);
 }
 
@@ -292,6 +292,12 @@ int protobuf_encode_part(struct buf *out, unsigned number, uint64_t length)
 {
     write_tag(out, number, WIRE_BYTES);
     write_varint(out, length);
+    return buf_error(out);
+}
+
+int protobuf_encode_number(struct buf *out, unsigned number, int64_t v)
+{
+    write_number(out, number, v);
     return buf_error(out);
 }
 
@@ -308,6 +314,6 @@ int protobuf_encode(struct buf *out, const struct schema_type *type, const struc
         return buf_error(out);
     size_t start = out->n; /* behind the one byte of the length 0 */
     write_message(out, type, obj, 1);
-    close_message(out, start);
+    protobuf_close(out, start);
     return buf_add_slice(out, PROTOBUF_TAIL);
 }

@@ -323,6 +323,41 @@ def write_groups(directory, lists, out):
     out.append('const size_t schema_n_groups = %d;' % len(rows))
 
 
+def write_operations(directory, types, out):
+    """operations.tsv: its @ lines name sets of query parameters and media types."""
+    sets, lines = {}, []
+    with open(os.path.join(directory, 'operations.tsv'), encoding='utf-8') as f:
+        rows = [line.rstrip('\n').split('\t') for line in f if line.strip() and line[0] != '#']
+    for r in rows:
+        if r[0][0] == '@':
+            sets[r[0][1:]] = r[1]
+            continue
+        r += [''] * (10 - len(r))
+        body = '&types[%d]' % types.number[r[5]] if r[5] in types.number else 'NULL'
+        group, version, kind = (r[4].split('/') + ['', '', ''])[:3] if r[4] else ('', '', '')
+        answers = dict(a.split('=') for a in r[6].split(',') if a)
+        answer = answers.get('200', '')
+        known = '&types[%d]' % types.number[answer] if answer in types.number else 'NULL'
+        bits = sum(b for code, b in (('200', 1), ('201', 2), ('202', 4)) if code in answers)
+        lines.append('    {%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %d, %s, %s, %s},' % (
+            c_string(r[0].lower()), c_string(r[1]), c_string(r[2]), c_string(r[3]), c_string(group), c_string(version),
+            c_string(kind), body, 'true' if r[5].endswith('.Patch') else 'false', known, bits, c_string(sets.get(r[7], '')),
+            c_string(sets.get(r[8], '')), c_string(sets.get(r[9], ''))))
+    out.append('const struct api_operation api_operations[] = {')
+    out += lines + ['};']
+    out.append('const size_t api_n_operations = %d;' % len(lines))
+
+
+def write_descriptions(directory, out):
+    rows = sorted((r[0].encode(), r[0], r[1]) for r in read(directory, 'descriptions.tsv'))
+    for (a, name, _), (b, _, _) in zip(rows, rows[1:]):
+        if a == b:
+            sys.exit('descriptions.tsv: %s twice' % name)
+    out.append('const struct schema_text schema_texts[] = {')
+    out += ['    {%s, %s},' % (c_string(name), c_string(text)) for _, name, text in rows] + ['};']
+    out.append('const size_t schema_n_texts = %d;' % len(rows))
+
+
 # ---- objects at start ----
 
 def pairs(text):
@@ -408,6 +443,8 @@ def main():
     types.write(body)
     Resources(directory, types, lists).write(body)
     write_groups(directory, lists, body)
+    write_operations(directory, types, body)
+    write_descriptions(directory, body)
     write_objects(body, 'bootstrap_rbac', 'bootstrap_n_rbac', rbac_objects(directory))
     with open(os.path.join(directory, 'objects.jsonl'), encoding='utf-8') as f:
         write_objects(body, 'bootstrap_objects', 'bootstrap_n_objects', [json.loads(line) for line in f])

@@ -35,6 +35,22 @@ const struct schema_type *schema_type_find(struct slice name)
     return NULL;
 }
 
+const char *schema_description(const char *name)
+{
+    size_t low = 0, high = schema_n_texts;
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        int order = strcmp(name, schema_texts[mid].name);
+        if (order == 0)
+            return schema_texts[mid].text;
+        if (order < 0)
+            high = mid;
+        else
+            low = mid + 1;
+    }
+    return NULL;
+}
+
 const char *schema_short_name(const struct schema_type *t)
 {
     const char *dot = strrchr(t->name, '.');

@@ -251,6 +251,28 @@ size_t api_group_count(void);
 const struct api_group *api_group_at(size_t i);
 const struct api_group *api_group_find(struct slice name);
 
+/* ---- what OpenAPI tells beside types ---- */
+
+/* One row of tables/operations.tsv. */
+struct api_operation {
+    const char *method; /* lower case */
+    const char *path;   /* "/api/v1/namespaces/{namespace}/pods/{name}" */
+    const char *action; /* get, list, put …, or "" */
+    const char *id;
+    const char *group, *version, *kind; /* what it is about; kind "" = nothing */
+    const struct schema_type *body;     /* or NULL */
+    bool patch;                         /* the body is a patch */
+    const struct schema_type *answer;   /* of a success; NULL = text */
+    unsigned codes;                     /* of a success: 1 = 200, 2 = 201, 4 = 202 */
+    const char *consumes, *produces;    /* media types joined by "," */
+    const char *query;                  /* "name:type" joined by "," */
+};
+extern const struct api_operation api_operations[]; /* sorted by path */
+extern const size_t api_n_operations;
+
+/* The sentence of tables/descriptions.tsv for a type's or field's name ("Pod", "metadata", "Probe.path"), or NULL. */
+const char *schema_description(const char *name);
+
 /* ---- objects every cluster starts with ---- */
 
 /* Complete objects as JSON text, in the order to create them; made by the server when absent. */

@@ -1,8 +1,10 @@
 SCHEMA_TABLES = \
   $(srcdir)/src/schema/tables/columns.tsv \
   $(srcdir)/src/schema/tables/defaults.tsv \
+  $(srcdir)/src/schema/tables/descriptions.tsv \
   $(srcdir)/src/schema/tables/groups.tsv \
   $(srcdir)/src/schema/tables/objects.jsonl \
+  $(srcdir)/src/schema/tables/operations.tsv \
   $(srcdir)/src/schema/tables/rbac.tsv \
   $(srcdir)/src/schema/tables/resources.tsv \
   $(srcdir)/src/schema/tables/selectable.tsv \

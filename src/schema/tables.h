@@ -11,4 +11,10 @@ extern const size_t schema_n_resources;
 extern const struct api_group *const schema_groups;
 extern const size_t schema_n_groups;
 
+struct schema_text {
+    const char *name, *text;
+};
+extern const struct schema_text schema_texts[]; /* sorted by name */
+extern const size_t schema_n_texts;
+
 #endif

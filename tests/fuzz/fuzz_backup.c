@@ -48,17 +48,25 @@ static void read_blocks(struct slice s)
     block_reader_done(&r);
 }
 
+/* Made once: taking a state in empties it first. */
+static struct store *the_store(void)
+{
+    static struct store *s;
+    if (!s)
+        s = store_new();
+    return s;
+}
+
 static void read_state(struct slice s)
 {
     struct bytes a = {s}, b = {s};
     struct store_summary sum;
-    struct store *store = store_new();
+    struct store *store = the_store();
     int inspected = store_inspect(get, &a, &sum, NULL, NULL), restored = store_restore(store, get, &b);
     if (!inspected && !restored)
         FUZZ_CHECK(store_revision(store) == sum.revision && store_hash(store) == sum.hash);
     if (!restored)
         store_rebase(store);
-    store_free(store);
 }
 
 /* ---- segments: as files on a simulated disk ---- */
@@ -118,7 +126,7 @@ static void read_segment(struct slice s, bool ended)
     struct archive a;
     struct archive_point p = {0};
     struct archive_range range = {0};
-    struct store *store = store_new();
+    struct store *store = the_store();
     char why[256];
     if (!based)
         save_base(fs);
@@ -135,7 +143,6 @@ static void read_segment(struct slice s, bool ended)
     FUZZ_CHECK(err || store_revision(store) == p.revision);
     FUZZ_CHECK(err || walked || range.index == p.index); /* what replays can be listed */
     archive_done(&a);
-    store_free(store);
     buf_done(&out);
 }
 

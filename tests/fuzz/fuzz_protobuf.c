@@ -5,8 +5,19 @@
 #include "object/check.h"
 #include "object/protobuf.h"
 
-static const char *const types[] = {"io.k8s.api.core.v1.Pod", "io.k8s.api.apps.v1.Deployment",
-                                    "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"};
+/* Those with everything in them that has a form of its own: inlined messages, maps of maps, quantities, micro times,
+ * schemas of schemas. */
+static const char *const types[] = {
+    "io.k8s.api.core.v1.Pod",
+    "io.k8s.api.apps.v1.Deployment",
+    "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions",
+    "io.k8s.api.core.v1.Secret",
+    "io.k8s.api.coordination.v1.Lease",
+    "io.k8s.api.authorization.v1.SubjectAccessReview",
+    "io.k8s.api.resource.v1.ResourceSlice",
+    "io.k8s.api.autoscaling.v1.Scale",
+    "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition",
+};
 
 static bool normal(struct arena *a, const struct schema_type *type, struct json *o)
 {

@@ -121,22 +121,19 @@ static void on_failed(void *ctx, int err, const char *reason)
 static bool open_replica(struct replica_host *h)
 {
     char why[256];
-    struct replica_options o = {.raft = {.dir = "/data",
-                                         .id = h->i + 1,
-                                         .cluster_id = 1,
-                                         .members = h->w->members,
-                                         .n_members = REPLICAS,
-                                         .listen = h->w->members[h->i].address,
-                                         .snapshot_every = h->w->snapshot_every,
-                                         .segment_bytes = 1 << 20,
-                                         .metrics = &h->metrics},
-                                .backup = {.dir = h->w->backup ? "/backup" : NULL,
-                                           .id = h->i + 1,
-                                           .lag_ms = 400,
-                                           .keep = 3,
-                                           .base_every_ms = 3000},
-                                .failed = on_failed,
-                                .ctx = h};
+    struct replica_options o = {
+        .raft = {.dir = "/data",
+                 .id = h->i + 1,
+                 .cluster_id = 1,
+                 .members = h->w->members,
+                 .n_members = REPLICAS,
+                 .listen = h->w->members[h->i].address,
+                 .snapshot_every = h->w->snapshot_every,
+                 .segment_bytes = 1 << 20,
+                 .metrics = &h->metrics},
+        .backup = {.dir = h->w->backup ? "/backup" : NULL, .lag_ms = 400, .keep = 3, .base_every_ms = 3000},
+        .failed = on_failed,
+        .ctx = h};
     int rv = replica_open(h->loop, &o, &h->replica, why);
     CHECK(h->w, rv == 0, "replica %zu does not open: %s (%d)", h->i + 1, why, rv);
     return rv == 0;

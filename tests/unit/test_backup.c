@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "loop/sim.h"
 #include "raft/offline.h"
+#include "store/archive.h"
 #include "store/backup.h"
 
 #define HEAD "{\"kind\":\"Pod\",\"apiVersion\":\"v1\","
@@ -376,6 +377,161 @@ static void test_making_fails_at_any_point(void **state)
     }
 }
 
+/* ---- archives ---- */
+
+enum { CHANGES = 12 };
+
+/* A base at revision 4 and a segment of CHANGES records behind it; where: the state's hash after each. */
+static void make_archive(struct world *x, struct buf *segment, uint64_t hashes[CHANGES + 1])
+{
+    struct buf base = BUF_INIT(1 << 20), records = BUF_INIT(1 << 20), command = BUF_INIT(1 << 20);
+    char head[BACKUP_HEAD];
+    assert_int_equal(fs_mkdir(x->fs, "/d/1"), 0);
+    encode(x->store, &base);
+    save(x, "/d/1/base-0000000000000004-20261121T080000Z-0000000000000063", buf_slice(&base));
+    struct backup_info info = *info_of(x->store);
+    info.kind = BACKUP_SEGMENT;
+    backup_head_encode(head, &info);
+    buf_add(segment, head, sizeof head);
+    hashes[0] = store_hash(x->store);
+    for (uint64_t i = 1; i <= CHANGES; i++) {
+        char key[32], record[SHIP_RECORD_HEAD];
+        struct store_result res;
+        snprintf(key, sizeof key, "ns/later-%lu", i);
+        const struct store_op op = {.kind = STORE_PUT,
+                                    .table = SLICE("pods"),
+                                    .key = slice_str(key),
+                                    .value = SLICE(META "\"labels\":{}}}"),
+                                    .hole = sizeof META - 1,
+                                    .type_len = sizeof HEAD - 1};
+        buf_clear(&command);
+        store_txn_encode(&command, &(struct store_txn){.time_ms = 10000 + 1000 * i, .ops = &op, .n = 1});
+        store_apply(x->store, buf_slice(&command), &res);
+        hashes[i] = store_hash(x->store);
+        ship_record_encode(record,
+                           &(struct ship_record){.index = 99 + 2 * i, /* between: entries that are no commands */
+                                                 .prev = 99 + 2 * (i - 1),
+                                                 .revision = store_revision(x->store),
+                                                 .hash = hashes[i],
+                                                 .time_ms = store_time_ms(x->store),
+                                                 .command = buf_slice(&command)});
+        buf_clear(&records);
+        buf_add(&records, record, sizeof record);
+        buf_add_slice(&records, buf_slice(&command));
+        block_pack(segment, buf_slice(&records)); /* one flush each */
+    }
+    buf_done(&base);
+    buf_done(&records);
+    buf_done(&command);
+}
+
+static const char segment_path[] = "/d/1/segment-0000000000000004-20261121T080000Z-0000000000000063";
+
+static int restore_to(struct world *x, uint64_t revision, uint64_t time_ms, struct archive_point *p, uint64_t *ret_hash)
+{
+    struct archive a;
+    struct store *s = store_new();
+    const struct archive_target t = {revision, time_ms};
+    assert_int_equal(archive_open(x->fs, "/d/1", &a, x->why), 0);
+    int err = archive_restore(&a, &t, s, p, x->why);
+    *ret_hash = store_hash(s);
+    archive_done(&a);
+    store_free(s);
+    return err;
+}
+
+static void test_archive_to_any_moment(void **state)
+{
+    (void)state;
+    struct world x;
+    struct buf segment = BUF_INIT(1 << 20);
+    uint64_t hashes[CHANGES + 1], hash;
+    struct archive_point p;
+    world_init(&x, 1, 4, 10);
+    make_archive(&x, &segment, hashes);
+    save(&x, segment_path, buf_slice(&segment));
+    for (uint64_t i = 0; i <= CHANGES; i++) {
+        assert_int_equal(restore_to(&x, 4 + i, UINT64_MAX, &p, &hash), 0);
+        assert_int_equal(hash, hashes[i]);
+        assert_int_equal(p.revision, 4 + i);
+        assert_int_equal(p.first_after, i < CHANGES ? 5 + i : 0);
+        assert_int_equal(restore_to(&x, UINT64_MAX, 10500 + 1000 * i, &p, &hash), 0);
+        assert_int_equal(hash, hashes[i]);
+    }
+    assert_int_equal(restore_to(&x, 3, UINT64_MAX, &p, &hash), -ENOENT);
+    assert_int_equal(restore_to(&x, UINT64_MAX, 900, &p, &hash), -ENOENT);
+    buf_done(&segment);
+    world_done(&x);
+}
+
+static void test_archive_cut_anywhere(void **state)
+{
+    (void)state;
+    struct world x;
+    struct buf segment = BUF_INIT(1 << 20);
+    uint64_t hashes[CHANGES + 1], hash;
+    struct archive_point p;
+    world_init(&x, 1, 4, 10);
+    make_archive(&x, &segment, hashes);
+    for (size_t n = BACKUP_HEAD; n < segment.n; n++) {
+        char zeros[512] = {0};
+        struct buf cut = BUF_INIT(1 << 20);
+        buf_add(&cut, segment.p, n);
+        save(&x, segment_path, buf_slice(&cut));
+        assert_int_equal(restore_to(&x, UINT64_MAX, UINT64_MAX, &p, &hash), 0);
+        assert_int_equal(hash, hashes[p.revision - 4]);
+        if (n % 16 == 0) { /* what a crash leaves where a block was to be: its length, but not its bytes */
+            buf_add(&cut, zeros, sizeof zeros);
+            save(&x, segment_path, buf_slice(&cut));
+            int err = restore_to(&x, UINT64_MAX, UINT64_MAX, &p, &hash);
+            assert_true(err == 0 || err == -EBADMSG);
+            assert_int_equal(hash, hashes[p.revision - 4]);
+        }
+        buf_done(&cut);
+    }
+    assert_int_equal(p.revision, 4 + CHANGES - 1);
+    buf_done(&segment);
+    world_done(&x);
+}
+
+/* No damage makes a state that never was; all but what looks like a tail that was being written is named. */
+static void test_archive_damage(void **state)
+{
+    (void)state;
+    struct world x;
+    struct buf segment = BUF_INIT(1 << 20);
+    uint64_t hashes[CHANGES + 1], hash;
+    size_t silent = 0, named = 0;
+    world_init(&x, 1, 4, 10);
+    make_archive(&x, &segment, hashes);
+    for (size_t bit = 0; bit < segment.n * 8; bit += 3) {
+        struct archive_point p = {0};
+        segment.p[bit / 8] ^= (char)(1 << bit % 8);
+        save(&x, segment_path, buf_slice(&segment));
+        int err = restore_to(&x, UINT64_MAX, UINT64_MAX, &p, &hash);
+        assert_true(p.revision >= 4 && p.revision <= 4 + CHANGES);
+        assert_int_equal(hash, hashes[p.revision - 4]);
+        assert_true(!err || x.why[0]);
+        named += err != 0;
+        silent += !err;
+        segment.p[bit / 8] ^= (char)(1 << bit % 8);
+    }
+    assert_true(named > 20 * silent);
+    /* A record that is missing is a gap, and is said to be one. */
+    struct archive_point p;
+    struct block_head h;
+    assert_int_equal(block_head_decode(segment.p + BACKUP_HEAD, &h), 0);
+    size_t first = BLOCK_HEAD + h.stored;
+    memmove(segment.p + BACKUP_HEAD, segment.p + BACKUP_HEAD + first, segment.n - BACKUP_HEAD - first);
+    segment.n -= first;
+    save(&x, segment_path, buf_slice(&segment));
+    assert_int_equal(restore_to(&x, UINT64_MAX, UINT64_MAX, &p, &hash), -EBADMSG);
+    assert_true(p.gap);
+    assert_int_equal(hash, hashes[0]);
+    buf_done(&segment);
+    world_done(&x);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -386,6 +542,9 @@ int main(void)
         cmocka_unit_test(test_rebase),
         cmocka_unit_test(test_directories),
         cmocka_unit_test(test_making_fails_at_any_point),
+        cmocka_unit_test(test_archive_to_any_moment),
+        cmocka_unit_test(test_archive_cut_anywhere),
+        cmocka_unit_test(test_archive_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

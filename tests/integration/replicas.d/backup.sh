@@ -82,6 +82,12 @@ t_damaged_backups_are_refused() {
     local size at bit i
     for i in $(seq 30); do put 1 "item-$i" "$(head -c 400 /dev/urandom | base64 -w0)"; done
     admin snapshot save "$dir/file" --server "$(address 1):6443"
+    mkdir "$dir/small"
+    mount -t tmpfs -o size=8k none "$dir/small"
+    fails admin snapshot save "$dir/small/file" --server "$(address 1):6443" 2>"$dir/err"
+    same "$(ls "$dir/small")" ""
+    umount "$dir/small"
+    has "$(cat "$dir/err")" "No space left"
     # A name that cannot be written to, a directory that is in use, members that do not fit.
     fails admin snapshot save "$dir/none/file" --server "$(address 1):6443" 2>"$dir/err"
     has "$(cat "$dir/err")" "No such file"
@@ -90,7 +96,7 @@ t_damaged_backups_are_refused() {
     fails "$PINTLE" snapshot restore "$dir/file" --data-dir "$dir/new" --id 2 --member 1=127.0.0.1:1 2>"$dir/err"
     has "$(cat "$dir/err")" "must be one of"
     size=$(stat -c %s "$dir/file")
-    for i in $(seq 40); do
+    for i in $(seq 15); do
         at=$((RANDOM * 32768 % size + RANDOM % 100)); [ "$at" -lt "$size" ] || at=$((size - 1))
         [ "$i" -gt 3 ] || at=$((i == 1 ? 0 : i == 2 ? 90 : size - 1))
         bit=$((RANDOM % 8))
@@ -294,3 +300,28 @@ t_a_full_backup_directory_hurts_nobody() {
     "$PINTLE" snapshot verify --backup-dir "$dir/backup/none"
 }
 failing() { [ "$(metric "$1" pintle_backup_failing)" = 1 ]; }
+
+t_others_join_what_was_recovered() {
+    grown 1 2 3
+    local i t
+    for i in $(seq 10); do put 1 "item-$i" "$i"; done
+    eventually 10 same_revisions 1 2 3
+    for i in 1 2 3; do end "$i" KILL; done
+    "$PINTLE" recover --data-dir "$dir/1/data"
+    members=1 server 1
+    eventually 30 ready 1
+    same "$(members_json 1 | jq '.members | length')" 1
+    put 1 after recovery
+    # The others' machines, with nothing on their disks.
+    rm -rf "$dir/2/data" "$dir/3/data"
+    t=$(token 1)
+    for i in 2 3; do
+        joins "$i" "$t"
+        eventually 30 ready "$i" || { tail -n 5 "$dir/1/log" "$dir/$i/log"; false; }
+    done
+    eventually 30 has_voters 1 3
+    end 1 KILL
+    eventually 20 get 2 after
+    same "$(get 3 item-10)" 10
+    eventually 10 put 2 and "goes on"
+}

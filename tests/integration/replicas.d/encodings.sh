@@ -175,3 +175,76 @@ for r in doc['resources']:
         assert r['storageVersionHash'] == want, (r, want)
 PY
 }
+
+# explain_all KUBECTL N: every kind, with all its fields
+explain_all() {
+    local kubectl=$1 resource version out
+    while read -r resource version; do
+        out=$("$kubectl" --kubeconfig "$(config_of "$2")" --cache-dir "$dir/cache" explain "$resource" --api-version="$version" --recursive) ||
+            { echo "$kubectl explain $resource: $out"; return 1; }
+        has "$out" "metadata"
+        has "$out" "DESCRIPTION:"
+    done <"$dir/kinds"
+}
+
+t_openapi() {
+    cluster 1
+    local members=1 head tag version url
+    # Version 2: both forms, unchanged, compressed.
+    for type in application/json application/com.github.proto-openapi.spec.v2@v1.0+protobuf; do
+        head=$(head_of 1 /openapi/v2 -H "Accept: $type")
+        has "$head" " 200"
+        has "$head" "content-type: ${type/@/.}"
+        tag=$(sed -n 's/^etag: //p' <<<"$head" | tr '[:lower:]' '[:upper:]')
+        cp "$dir/body" "$dir/plain"
+        has "$(head_of 1 /openapi/v2 -H "Accept: $type" -H "If-None-Match: $tag")" " 304"
+        has "$(head_of 1 /openapi/v2 -H "Accept: $type" -H 'Accept-Encoding: gzip')" "content-encoding: gzip"
+        gunzip <"$dir/body" | cmp - "$dir/plain"
+    done
+    has "$(head_of 1 /openapi/v2 -H "Accept: text/html")" " 406"
+    # Version 3: an index of addresses that never change; others lead there.
+    ask 1 GET /openapi/v3 >"$dir/index"
+    [ "$(jq '.paths | length' "$dir/index")" -gt 40 ]
+    for url in $(jq -r '.paths[].serverRelativeURL' "$dir/index"); do
+        head=$(head_of 1 "$url")
+        has "$head" " 200"
+        has "$head" "cache-control: public, immutable"
+        has "$head" "expires: "
+        jq -e '.openapi == "3.0.0"' "$dir/body" >/dev/null
+    done
+    url=$(jq -r '.paths["apis/apps/v1"].serverRelativeURL' "$dir/index")
+    tag=$(head_of 1 "$url" | sed -n 's/^etag: //p' | tr '[:lower:]' '[:upper:]')
+    has "$(head_of 1 "$url" -H "If-None-Match: $tag")" " 304"
+    head=$(head_of 1 '/openapi/v3/apis/apps/v1?hash=0123')
+    has "$head" " 301"
+    has "$head" "location: ${url%%\?*}"
+    has "$(head_of 1 /openapi/v3/apis/none/v1)" " 404"
+    # People's own tool, in three versions: all kinds explained, wrong fields refused.
+    ask 1 GET /apis/apps/v1 >/dev/null
+    {
+        ask 1 GET /api/v1 | jq -r '.resources[] | select(.name | contains("/") | not) | select(.verbs | index("list")) | .name + " v1"'
+        for version in $(ask 1 GET /apis | jq -r '.groups[].versions[].groupVersion'); do
+            ask 1 GET "/apis/$version" | jq -r --arg v "$version" '.resources[] | select(.name | contains("/") | not) | select(.verbs | index("list")) | .name + " " + $v'
+        done
+    } >"$dir/kinds"
+    [ "$(wc -l <"$dir/kinds")" -gt 55 ]
+    cat >"$dir/wrong.yaml" <<'YAML'
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: wrong}
+spec:
+  replicaz: 1
+  selector: {matchLabels: {a: b}}
+  template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: i, portz: []}]}}
+YAML
+    sed 's/replicaz: 1/replicas: 0/; s/, portz: \[\]//' "$dir/wrong.yaml" >"$dir/right.yaml"
+    for version in 1.20 1.32 1.36; do
+        explain_all "$tools/kubectl-$version" 1
+        local kubectl="$tools/kubectl-$version --kubeconfig $(config_of 1) --cache-dir $dir/cache"
+        if $kubectl apply --validate=true -f "$dir/wrong.yaml" >"$dir/out" 2>&1; then cat "$dir/out"; return 1; fi
+        has "$(cat "$dir/out")" replicaz
+        $kubectl apply --validate=true -f "$dir/right.yaml"
+        $kubectl apply --dry-run=server -f "$dir/right.yaml"
+        $kubectl delete -f "$dir/right.yaml"
+    done
+}

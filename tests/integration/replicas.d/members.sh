@@ -67,7 +67,8 @@ t_one_grows_to_three_to_five() {
     for i in 1 2 3 4 5; do same "$(get "$i" a)" 1; done
     # All agree who is there, and the first ones may go.
     same "$(members_json 5 | jq -c '[.members[].id]')" "[1,2,3,4,5]"
-    same "$(ask 4 GET /api/v1/namespaces/default/endpoints/kubernetes | jq '[.subsets[].addresses[]] | length')" 5
+    reached() { [ "$(ask 4 GET /api/v1/namespaces/default/endpoints/kubernetes | jq '[.subsets[].addresses[]] | length')" = 5 ]; }
+    eventually 20 reached
     end 1 KILL
     end 2 KILL
     eventually 10 put 4 a 2
