@@ -44,6 +44,7 @@ PY
 t_protobuf_answers() {
     cluster 1 2 3
     local head i
+    eventually 30 ask 1 GET /api/v1/namespaces/default/configmaps/kube-root-ca.crt
     for i in 1 2 3; do put 1 "m$i" "$i"; done
     # One object, from each server; a list; a page with its rest; an error; an empty list.
     for i in 1 2 3; do
