@@ -18,6 +18,7 @@ dist_man_MANS += \
 
 dist_doc_DATA = README.md CHANGELOG.md
 EXTRA_DIST += \
+  docs/api-coverage.md \
   docs/architecture.md \
   docs/benchmarks.md \
   docs/developing.md \

@@ -187,7 +187,10 @@ static struct json *compute_apply(struct api_request *r, struct write *w, struct
                                .manager = r->options.field_manager,
                                .force = r->options.force,
                                .now = loop_wall(r->api->loop)};
-    return apply_patch(r->arena, &rq, old, patch, st);
+    struct json *obj = apply_patch(r->arena, &rq, old, patch, st);
+    /* What was given up may be what is always written ("resources":{}): else a template would seem to have changed. */
+    struct check check = {.a = r->arena, .mode = CHECK_IGNORE};
+    return obj && !check_object(&check, r->res->type, obj, st) ? obj : NULL;
 }
 
 void api_patch(struct api_request *r)

@@ -155,7 +155,7 @@ static const struct schema_type *item_type(const struct api_request *r)
 
 /* ---- items ---- */
 
-enum { ITEMS_FIELD = 2, ITEM_HEAD_MAX = 11 }; /* every list has its items in field 2 */
+enum { ITEMS_FIELD = 2, ITEM_HEAD_MAX = 11, ITEM_GUESS = 4096 }; /* every list has its items in field 2 */
 
 /* A list's item in protobuf: its tag, its length, its message. */
 static int encode_item(struct api_request *r, struct buf *out, const struct json *v)
@@ -164,6 +164,7 @@ static int encode_item(struct api_request *r, struct buf *out, const struct json
     char room[ITEM_HEAD_MAX] = {0};
     if (r->encoding != ENCODE_PROTOBUF)
         return json_write(out, v);
+    buf_reserve(out, ITEM_GUESS);
     buf_add(out, room, sizeof room);
     int rv = protobuf_encode_message(out, item_type(r), v);
     if (!rv)

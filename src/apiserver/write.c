@@ -284,10 +284,17 @@ static void track_fields(struct api_request *r, struct write *w, const struct js
 /* From what compute gave to what may be stored. 0, or an HTTP error with *st set. */
 static int prepare(struct api_request *r, struct write *w, struct json *old, struct status *st)
 {
+    /* What is left out is no change of the desired state: it is there again before the two are compared. */
+    if (old && !w->remove && w->res->generation != GENERATION_NONE)
+        defaults_apply(r->arena, w->res->type, w->obj, loop_wall(r->api->loop));
     if (old)
         w->obj = prepare_update(r, w, w->obj, old);
     else
         prepare_create(r, w, w->obj);
+    if (!old) { /* a creator owns what it gave, not what admission and the kind add (a Job's selector, a Service's address) */
+        defaults_apply(r->arena, w->res->type, w->obj, loop_wall(r->api->loop));
+        track_fields(r, w, old);
+    }
     struct admission ad = admission_of(r, w, old);
     int rv = w->remove ? 0 : api_strategy(r, w, w->obj, old, st);
     if (!rv)
@@ -295,7 +302,7 @@ static int prepare(struct api_request *r, struct write *w, struct json *old, str
     w->obj = ad.obj ? ad.obj : w->obj;
     if (!rv && !w->remove && defaults_apply(r->arena, w->res->type, w->obj, ad.now))
         rv = status_set(st, r->arena, 413, "the object needs more memory than one request may use");
-    if (!rv && !w->remove)
+    if (!rv && old && !w->remove)
         track_fields(r, w, old);
     if (!rv && !w->remove && !w->force_finalize) /* a deletion changes nothing that a client gave */
         rv = old ? validate_update(r->arena, w->res, w->sub, w->obj, old, st)

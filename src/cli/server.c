@@ -28,7 +28,7 @@ struct server_options {
     const char *data_dir, *cert_dir, *listen, *peer_listen, *token_file, *service_cidr, *issuer, *log_level;
     const char *token, *join_token_file, *peer_address, *api_address, *encryption_key_file;
     struct option_list members, join, encryption_resources;
-    int64_t election_ms, heartbeat_ms, snapshot_every, join_timeout, replace_after;
+    int64_t election_ms, heartbeat_ms, snapshot_every, join_timeout, replace_after, format;
     const char *backup_dir;
     int64_t backup_lag, backup_keep;
     int64_t history_bytes, history_age;
@@ -80,6 +80,7 @@ static const struct option_row rows[] = {
     ROW("backup-dir", OPTION_TEXT, backup_dir, "DIR", "ship all changes to DIR/ID, a mounted network disk for example"),
     ROW("backup-lag", OPTION_NUMBER, backup_lag, "SECONDS", "at most so late (10)"),
     ROW("backup-keep", OPTION_NUMBER, backup_keep, "N", "whole states kept there, with all that follows (7)"),
+    ROW("format", OPTION_NUMBER, format, "N", "use nothing newer than this format, to be able to go back (the newest)"),
     ROW("log-level", OPTION_TEXT, log_level, "LEVEL", "debug, info, warn or error (info)"),
     {0},
 };
@@ -286,6 +287,15 @@ static int keep_identity(struct server *s, char why[256])
     return rv;
 }
 
+static int check_format(const struct server_options *o)
+{
+    if (o->format >= STORE_FORMAT_OLDEST && o->format <= STORE_FORMAT)
+        return 0;
+    fprintf(stderr, "pintle server: --format %ld: this version knows the formats %d to %d\n", o->format,
+            STORE_FORMAT_OLDEST, STORE_FORMAT);
+    return 2;
+}
+
 static int check_history(const struct server_options *o)
 {
     if (o->history_bytes && (o->history_bytes < HISTORY_BYTES_MIN || o->history_bytes > HISTORY_BYTES_MAX)) {
@@ -485,7 +495,7 @@ static int open_replica(struct server *s, char why[256])
                                          .listen = s->o.peer_listen,
                                          .address = i->peer,
                                          .info = members_info(info, i->api, i->witness),
-                                         .format = STORE_FORMAT,
+                                         .format = (uint8_t)s->o.format,
                                          .security = {s->peer_tls},
                                          .election_ms = (uint32_t)s->o.election_ms,
                                          .heartbeat_ms = (uint32_t)s->o.heartbeat_ms,
@@ -610,10 +620,13 @@ static int run(int argc, char **argv, const struct command *c)
                                .cert_dir = "/etc/pintle/pki",
                                .listen = "0.0.0.0:6443",
                                .peer_listen = "0.0.0.0:7443",
-                               .join_timeout = JOIN_TIMEOUT_S}};
+                               .join_timeout = JOIN_TIMEOUT_S,
+                               .format = STORE_FORMAT}};
     int rv = options_parse(c, argc, argv, &s->o, "/etc/pintle/server.yaml", NULL, NULL);
     if (!rv)
         rv = check_history(&s->o);
+    if (!rv)
+        rv = check_format(&s->o);
     if (rv)
         return rv == 1 ? 0 : rv;
     signal(SIGPIPE, SIG_IGN);

@@ -265,7 +265,7 @@ static void cidr_exact(const struct rule_call *c)
         return;
     size_t len = s.family == 4 ? 4 : 16;
     for (size_t i = 0; i < len; i++) {
-        unsigned host = i * 8 >= s.bits ? 0xff : (i + 1) * 8 <= s.bits ? 0 : 0xff >> (s.bits % 8);
+        unsigned host = i * 8 >= s.bits ? 0xffu : (i + 1) * 8 <= s.bits ? 0u : 0xffu >> (s.bits % 8);
         if (s.bytes[i] & host) {
             place_invalid(c->v, c->at, c->value, "must not have bits set beyond the prefix length");
             return;

@@ -1,10 +1,12 @@
 /* A load over HTTP/2 on a number of connections, so many requests outstanding, on an API server or, by the same client, on
  * etcd (gRPC). Prints one line of JSON.
  *   put    creates of ConfigMaps, puts of new keys
+ *   pod    creates of pods that nobody schedules
  *   get    linearizable reads of one object or key
  *   watch  watchers (-k) of one object or key that is written so many times a second (-r): from before the write to each
  *          watcher's having it
- * Usage: bench_load pintle|etcd ADDRESS [-m put|get|watch] [-k outstanding] [-c connections] [-s bytes] [-t seconds]
+ * Usage: bench_load pintle|etcd ADDRESS [-m put|pod|get|watch] [-k outstanding] [-c connections] [-s bytes] [-t
+ * seconds]
  *                   [-r writes a second] [-n requests] [-d certificates] [-x STALE: any state will do] */
 #include <errno.h>
 #include <signal.h>
@@ -18,7 +20,7 @@
 
 enum { CONNECTIONS_MAX = 64, LATENCIES_MAX = 16 << 20, GRPC_HEAD = 5, CARRY = 64, STREAMS_A_CONNECTION = 100 };
 
-enum mode { PUT, GET, WATCH };
+enum mode { PUT, POD, GET, WATCH };
 
 struct load {
     struct loop *loop;
@@ -155,6 +157,20 @@ static void start_put(struct op *op, struct http_call_options *o, struct buf *bo
     (l->etcd ? etcd_put : pintle_put)(body, name, SLICE_NONE, l->size);
 }
 
+static void start_pod(struct op *op, struct http_call_options *o, struct buf *body)
+{
+    struct load *l = op->load;
+    o->method = "POST";
+    o->path = "/api/v1/namespaces/default/pods";
+    buf_printf(
+        body,
+        "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"p-%d-%012lu\",\"labels\":{\"app\":\"bench\"}}"
+        ","
+        "\"spec\":{\"schedulerName\":\"nobody\",\"automountServiceAccountToken\":false,\"containers\":[{\"name\":\"c\","
+        "\"image\":\"i\",\"ports\":[{\"containerPort\":80}],\"resources\":{\"requests\":{\"cpu\":\"100m\"}}}]}}",
+        (int)getpid(), l->next_key++);
+}
+
 static void start_get(struct op *op, struct http_call_options *o, struct buf *body)
 {
     struct load *l = op->load;
@@ -171,7 +187,9 @@ static void start(struct op *op)
     struct http_call_options o = {.on_done = on_done, .ctx = op};
     op->from = loop_now(l->loop);
     l->began++;
-    (l->mode == PUT ? start_put : start_get)(op, &o, &body);
+    static void (*const starts[])(struct op *, struct http_call_options *,
+                                  struct buf *) = {[PUT] = start_put, [POD] = start_pod, [GET] = start_get};
+    starts[l->mode](op, &o, &body);
     call(l, op->client, &o, buf_slice(&body));
     buf_done(&body);
 }
@@ -331,7 +349,7 @@ static void run(struct load *l, const char *address)
 
 static enum mode mode_of(const char *text)
 {
-    return !strcmp(text, "get") ? GET : !strcmp(text, "watch") ? WATCH : PUT;
+    return !strcmp(text, "get") ? GET : !strcmp(text, "watch") ? WATCH : !strcmp(text, "pod") ? POD : PUT;
 }
 
 int main(int argc, char **argv)

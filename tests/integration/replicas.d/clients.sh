@@ -12,6 +12,7 @@ driven() {
     timeout 300 /usr/bin/python3 "$api_dir/$script.py" "$dir/pki" "$(address 1)" "$(address 2)" "$(address 3)" ${@:+-- "$@"}
 }
 
+t_api_kinds() { driven kinds; }
 t_api_lists() { driven lists; }
 t_api_watches() { driven watches; }
 t_api_writes() { driven writes; }
@@ -274,3 +275,71 @@ goes_to() { old_or_next=$1; address "$1" >"$dir/front"; }
 words() { tr ' ' '\n' <<<"$1" | grep . | sort -u; }
 t_api_python_informer_over_kills() { informer_over_kills client_python; }
 t_api_node_informer_over_kills() { informer_over_kills client_node; }
+
+# ---- what people deploy ----
+
+# lines_end TEXT LINES: every line ends with the text, and there are as many
+lines_end() {
+    local other
+    other=$(grep -v "$1\$" <<<"$2" || true)
+    [ -z "$other" ] || { echo "not \"$1\":"; echo "$other"; return 1; }
+}
+life_of_a_manifest() { # life_of_a_manifest FILE: applied, again, by a second manager, changed, pruned, deleted
+    local file=$1 name part out n
+    name=$(basename "$file" .yaml)
+    part=$(awk '/part-of:/ { gsub(/[{},]/, " "); for (i = 1; i < NF; i++) if ($i ~ /part-of:/) { print $(i + 1); exit } }' "$file")
+    n=$(grep -c '^kind:' "$file")
+    out=$(k apply -f "$file")
+    lines_end created "$out"
+    same "$(wc -l <<<"$out")" "$n"
+    # Nothing changes, though kubectl says "configured" of lists and selectors that it replaces as a whole.
+    settled "$file" >"$dir/before"
+    lines_end '\(unchanged\|configured\)' "$(k apply -f "$file")"
+    settled "$file" >"$dir/after"
+    diff -u "$dir/before" "$dir/after"
+    k diff -f "$file" || { echo "$name: a difference where there is none"; return 1; }
+    # A second manager takes it all over (lists that are one value conflict, by what was defaulted in them), and changes
+    # nothing that a controller would see.
+    settled "$file" >"$dir/before"
+    lines_end serverside-applied "$(k apply --server-side --field-manager=second --force-conflicts -f "$file" 2>&1)"
+    settled "$file" >"$dir/after"
+    diff -u "$dir/before" "$dir/after"
+    lines_end serverside-applied "$(k apply --server-side --field-manager=second --force-conflicts -f "$file" 2>&1)"
+    k apply -f "$file" >/dev/null 2>&1 # the note is back
+    # A changed label is found, and is all that is changed.
+    sed "0,/app.kubernetes.io\/part-of: $part/s//&, changed: \"yes\"/" "$file" >"$dir/changed.yaml"
+    out=$(k diff -f "$dir/changed.yaml") && { echo "$name: no difference found"; return 1; }
+    has "$out" "changed: \"yes\""
+    settled "$file" >"$dir/before"
+    k apply -f "$dir/changed.yaml" >/dev/null
+    settled "$file" >"$dir/after"
+    same "$(diff "$dir/before" "$dir/after" | grep -c '^[<>]')" 1
+    # What is no longer in the file is pruned: the file's last object.
+    awk -v RS='---\n' -v ORS='---\n' 'NR > 1 { print last } { last = $0 }' "$dir/changed.yaml" >"$dir/less.yaml"
+    out=$(k apply --prune -l "app.kubernetes.io/part-of=$part" -f "$dir/less.yaml" --prune-allowlist="$(pruned_kind "$file")" 2>&1)
+    same "$(grep -c pruned <<<"$out")" 1
+    k delete -f "$file" --ignore-not-found --wait=false >/dev/null
+    eventually 90 gone "$file"
+}
+# What the objects of a file ask for. kubectl takes its note of the last apply away when another manager takes over, which
+# counts as a change of a Deployment, as all its annotations do.
+settled() {
+    k get -f "$1" -o json | jq -S '[.items[] | {kind, name: .metadata.name, labels: .metadata.labels, spec, data, rules, template,
+        generation: (if .kind == "Deployment" then null else .metadata.generation end)}]'
+}
+# The last object's kind as kubectl names it to prune: GROUP/VERSION/KIND
+pruned_kind() {
+    awk '/^apiVersion:/ { v = $2 } /^kind:/ { k = $2 } END { if (v !~ /\//) v = "core/" v; print v "/" k }' "$1"
+}
+gone() { [ -z "$(k get -f "$1" --ignore-not-found 2>&1 | grep -v 'NotFound\|not found')" ]; }
+
+t_api_manifests() {
+    local kubectl=$tools/kubectl-1.36 file
+    cluster 1 2 3
+    kubeconfig
+    for file in "$here"/manifests/*.yaml; do
+        echo "$file"
+        life_of_a_manifest "$file"
+    done
+    same "$(ls "$here"/manifests/*.yaml | wc -l)" 10
+}
