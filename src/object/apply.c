@@ -2,6 +2,7 @@
 
 #include "base/timefmt.h"
 #include "object/check.h"
+#include "object/convert.h"
 #include "object/fieldset.h"
 #include "object/meta.h"
 
@@ -37,6 +38,32 @@ static struct job job_of(struct arena *a, const struct apply_request *rq, struct
     j.root.kind = SCHEMA_REF;
     j.root.type = rq->res->type;
     return j;
+}
+
+/* ---- versions: a manager's fields are paths of the version it wrote in ---- */
+
+/* The version of the same objects that a manager wrote in; the request's own when that is none we know. */
+static const struct resource *version_of(const struct job *j, struct slice api_version)
+{
+    const struct resource *res = j->rq->res, *other;
+    if (slice_eq_str(api_version, res->api_version))
+        return res;
+    other = resource_by_api_version(api_version, slice_str(res->kind));
+    return other && other->storage == res->storage ? other : res;
+}
+
+static struct json *as_version(const struct job *j, const struct resource *res, const struct json *obj)
+{
+    struct json *copy = json_clone(j->a, obj);
+    return meta_api_version(copy).n ? object_convert(j->a, res, copy) : copy;
+}
+
+/* What differs between two objects, in another version's paths. */
+static struct fieldset_diff diff_as(const struct job *j, const struct resource *res, const struct json *before,
+                                    const struct json *now)
+{
+    struct schema_field root = {.kind = SCHEMA_REF, .type = res->type};
+    return fieldset_compare(j->a, &root, as_version(j, res, before), as_version(j, res, now));
 }
 
 /* ---- managedFields ---- */
@@ -308,16 +335,34 @@ static int report_conflicts(struct conflicts *c)
     return st->code;
 }
 
+/* A write as other managers see it. */
+struct change {
+    const struct json *before, *now;
+    struct fieldset_diff d; /* in the request's version */
+};
+
+static struct fieldset_diff seen_by(const struct job *j, const struct manager *m, const struct change *c)
+{
+    const struct resource *res = version_of(j, m->api_version);
+    if (res == j->rq->res)
+        return c->d;
+    struct fieldset_diff d = diff_as(j, res, c->before, c->now);
+    d.changed = owned(j, d.changed);
+    return d;
+}
+
 /* Looks for others who own what changes, and takes it from them when force is set. What is removed is nobody's. */
-static int settle(const struct job *j, struct managers *m, const struct manager *self, struct fieldset_diff d,
+static int settle(const struct job *j, struct managers *m, const struct manager *self, const struct change *change,
                   bool force)
 {
     struct conflicts c = {.j = j, .text = BUF_INIT(256 << 10)};
     int rv = 0;
-    for (size_t i = 0; i < m->n; i++) {
+    for (size_t i = 0; i < m->n && !force; i++) {
         struct manager *other = &m->list[i];
-        struct json *common = other == self ? NULL : fieldset_and(j->a, other->fields, d.changed);
-        if (!common || force)
+        if (other == self || !other->fields)
+            continue;
+        struct json *common = fieldset_and(j->a, other->fields, seen_by(j, other, change).changed);
+        if (!common)
             continue;
         c.who = describe(j->a, other);
         fieldset_each(j->a, common, add_conflict, &c);
@@ -329,6 +374,7 @@ static int settle(const struct job *j, struct managers *m, const struct manager 
         struct manager *other = &m->list[i];
         if (other == self || !other->fields)
             continue;
+        struct fieldset_diff d = seen_by(j, other, change);
         struct json *left = fieldset_minus(j->a, other->fields, d.changed);
         other->fields = fieldset_minus(j->a, left, d.removed);
     }
@@ -371,7 +417,7 @@ static int check_lists(const struct job *j, const struct schema_field *f, struct
             "failed to create typed patch object: %s: associative list with keys has an element that omits "
             "key field \"%s\" (and doesn't have default value)",
             path, items.missing);
-    if (items.duplicate.p && shape == SHAPE_LIST)
+    if (items.duplicate.p && (shape == SHAPE_LIST || shape == SHAPE_SET))
         return status_set(j->st, j->a, 400,
                           "failed to create typed patch object: %s: duplicate entries for key %" SLICE_FMT, path,
                           SLICE_ARG(slice_from(items.duplicate, 2)));
@@ -392,13 +438,52 @@ static struct json *no_memory(struct status *st, struct arena *a)
     return NULL;
 }
 
-/* Everything that some manager owns. */
-static struct json *all_owned(const struct job *j, const struct managers *m)
+/* Everything that some manager owns in this version's paths. */
+static struct json *all_owned(const struct job *j, const struct managers *m, const struct resource *res)
 {
     struct json *all = NULL;
     for (size_t i = 0; i < m->n; i++)
-        all = fieldset_union(j->a, all, m->list[i].fields);
+        if (version_of(j, m->list[i].api_version) == res)
+            all = fieldset_union(j->a, all, m->list[i].fields);
     return all;
+}
+
+/* Whether somebody who wrote in a version other than res owns what is gone. */
+static bool is_owned_elsewhere(const struct job *j, const struct managers *m, const struct manager *self,
+                               const struct resource *res, const struct json *before, const struct json *pruned)
+{
+    for (size_t i = 0; i < m->n; i++) {
+        const struct resource *other = version_of(j, m->list[i].api_version);
+        if (&m->list[i] != self && other != res && m->list[i].fields &&
+            fieldset_and(j->a, m->list[i].fields, diff_as(j, other, before, pruned).removed))
+            return true;
+    }
+    return false;
+}
+
+/* An apply: what its manager owned before, and in which version's paths that was said. */
+struct applied {
+    const struct manager *self;
+    const struct resource *version;
+    const struct json *last;
+    const struct json *config; /* what it names now */
+};
+
+/* merged without what its manager named last time and nobody owns now. The object is brought to the version in which
+ * that was said, and back. What somebody owns by another version's paths stays, and with it all that would have gone.
+ */
+static struct json *pruned(const struct job *j, const struct managers *m, const struct applied *ap, struct json *merged)
+{
+    struct schema_field root = {.kind = SCHEMA_REF, .type = ap->version->type};
+    struct json *there = as_version(j, ap->version, merged), *still = all_owned(j, m, ap->version);
+    if (!there)
+        return NULL;
+    if (ap->version != j->rq->res)
+        still = fieldset_union(j->a, still, fieldset_of(j->a, &root, as_version(j, ap->version, ap->config)));
+    prune(j, &root, NULL, there, ap->last, still);
+    if (is_owned_elsewhere(j, m, ap->self, ap->version, merged, there))
+        return merged;
+    return as_version(j, j->rq->res, there);
 }
 
 struct json *apply_patch(struct arena *a, const struct apply_request *rq, const struct json *live,
@@ -414,15 +499,18 @@ struct json *apply_patch(struct arena *a, const struct apply_request *rq, const 
     if (!config || !before || !m.list || check_lists(&j, &j.root, config, ""))
         return no_memory(st, a);
     struct manager *self = own_entry(&j, &m, true);
-    struct json *last = json_clone(a, self->fields);
+    struct applied ap = {self, version_of(&j, self->api_version), json_clone(a, self->fields), config};
     struct json *merged = merge(&j, &j.root, before, config);
     give(self, owned(&j, fieldset_of(a, &j.root, config)));
-    if (last)
-        prune(&j, &j.root, NULL, merged, last, all_owned(&j, &m));
-    struct fieldset_diff d = fieldset_compare(a, &j.root, before, merged);
-    d.changed = owned(&j, d.changed);
-    self->changed |= d.changed || d.removed;
-    if (settle(&j, &m, self, d, rq->force))
+    self->api_version = slice_str(rq->res->api_version);
+    if (ap.last && merged)
+        merged = pruned(&j, &m, &ap, merged);
+    if (!merged)
+        return no_memory(st, a);
+    struct change change = {before, merged, fieldset_compare(a, &j.root, before, merged)};
+    change.d.changed = owned(&j, change.d.changed);
+    self->changed |= change.d.changed || change.d.removed;
+    if (settle(&j, &m, self, &change, rq->force))
         return NULL;
     encode_managers(&j, &m, merged);
     return arena_error(a) ? no_memory(st, a) : merged;
@@ -438,11 +526,11 @@ int apply_track_update(struct arena *a, const struct apply_request *rq, const st
     if (!before || !now || !m.list)
         return arena_error(a);
     struct manager *self = own_entry(&j, &m, false);
-    struct fieldset_diff d = fieldset_compare(a, &j.root, before, now);
-    d.changed = owned(&j, d.changed);
-    settle(&j, &m, self, d, true);
-    struct json *mine = fieldset_minus(a, self->fields, d.removed);
-    give(self, fieldset_union(a, mine, d.changed));
+    struct change change = {before, now, fieldset_compare(a, &j.root, before, now)};
+    change.d.changed = owned(&j, change.d.changed);
+    settle(&j, &m, self, &change, true);
+    struct json *mine = fieldset_minus(a, self->fields, change.d.removed);
+    give(self, fieldset_union(a, mine, change.d.changed));
     encode_managers(&j, &m, obj);
     return arena_error(a);
 }

@@ -150,13 +150,23 @@ static int merge_item(struct merger *m, const struct schema_field *f, struct jso
     return have ? merge_object(m, f->item->type, have, item) : 0;
 }
 
+/* Into a list that is new, items go as they are: there is nothing that their keys would have to find. */
+static int add_item(struct merger *m, const struct schema_field *f, struct json *list, const struct json *item)
+{
+    struct json *new = json_is(item, JSON_OBJECT) ? json_new_object(m->a) : json_clone(m->a, item);
+    json_append(list, new);
+    return new &&new->type == JSON_OBJECT ? merge_object(m, f->item->type, new, item) : 0;
+}
+
 static int merge_list(struct merger *m, const struct schema_field *f, struct json *list, const struct json *patch)
 {
+    bool fresh = json_len(list) == 0;
     if (replaces_list(patch))
         while (json_remove_at(list, 0))
             continue;
     json_each (it, patch) {
-        int rv = merge_item(m, f, list, it);
+        bool plain = fresh && !json_get_str(it, "$patch");
+        int rv = plain && !json_get_str(it, f->merge_key) ? add_item(m, f, list, it) : merge_item(m, f, list, it);
         if (rv)
             return rv;
     }
@@ -353,7 +363,10 @@ static int merge_object(struct merger *m, const struct schema_type *type, struct
             return reject(m, 400, "unknown patch type found", word);
         if (empties)
             retain_keys(target, NULL);
-        if (slice_eq_str(word, "delete"))
+        json_each (it, slice_eq_str(word, "replace") ? patch : NULL) /* as it is */
+            if (it != directive)
+                json_set(m->a, target, it->key, json_clone(m->a, it));
+        if (empties)
             return 0;
     }
     const struct json *before = has_order(patch) ? json_clone(m->a, target) : NULL;

@@ -390,8 +390,8 @@ static void event_v1(const struct rule_call *c)
         member_invalid(c->v, &series, json_get_str(c->value, "series"), "count", "should be at least 2");
     for (size_t i = 0; i < 4; i++) {
         const struct json *v = json_get_str(c->value, old[i]);
-        bool zero = !v || v->type == JSON_NULL || json_len(v) || json_int(v, 1) == 0;
-        if (!zero || (json_is(v, JSON_OBJECT) && (json_path_string(v, "component").n || json_path_string(v, "host").n)))
+        bool zero = is_blank(v) || (json_is(v, JSON_INT) && json_int(v, 1) == 0);
+        if (!zero)
             member_invalid(c->v, c->at, c->value, old[i], "needs to be unset");
     }
 }

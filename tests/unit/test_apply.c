@@ -2,6 +2,7 @@
 
 #include "object/apply.h"
 #include "object/check.h"
+#include "object/convert.h"
 #include "object/fieldset.h"
 
 static const struct resource *resource_of(const char *plural)
@@ -188,6 +189,207 @@ static void test_refused(void **state)
     assert_string_equal(st.message, "metadata.managedFields must be nil");
 }
 
+/* ---- two versions of one kind ---- */
+
+static const struct resource *hpa(const char *version)
+{
+    return resource_by_api_version(slice_str(version), SLICE("HorizontalPodAutoscaler"));
+}
+
+static struct json *hpa_apply(struct arena *a, const char *version, const char *manager, bool force,
+                              const struct json *live, const char *patch, struct status *st)
+{
+    const struct resource *res = hpa(version);
+    struct apply_request rq = {.res = res, .manager = slice_str(manager), .force = force, .now = 1000000000LL};
+    struct json *o = normal(a, res, patch, true), *there = live ? object_convert(a, res, json_clone(a, live)) : NULL;
+    json_set_first(a, o, "kind", json_new_str(a, "HorizontalPodAutoscaler"));
+    json_set_first(a, o, "apiVersion", json_new_str(a, version));
+    return apply_patch(a, &rq, there, o, st);
+}
+
+#define TARGET "'scaleTargetRef':{'kind':'Deployment','name':'d','apiVersion':'apps/v1'},'maxReplicas':5"
+#define CPU(n)                                                                                                         \
+    "'metrics':[{'type':'Resource','resource':{'name':'cpu','target':{'type':'Utilization','averageUtilization':" n    \
+    "}}}]"
+
+static void test_versions(void **state)
+{
+    struct arena *a = *state;
+    struct status st = {0};
+    struct json *o =
+        hpa_apply(a, "autoscaling/v1", "old", false, NULL,
+                  "{'metadata':{'name':'h'},'spec':{" TARGET ",'targetCPUUtilizationPercentage':50}}", &st);
+    assert_non_null(o);
+    /* the same in the other version is no conflict, and is owned by both, each by its own paths */
+    o = hpa_apply(a, "autoscaling/v2", "new", false, o, "{'metadata':{'name':'h'},'spec':{" TARGET "," CPU("50") "}}",
+                  &st);
+    if (!o)
+        fail_msg("%s", st.message);
+    assert_json(a, json_path(fields_of(o, "old"), "f:spec.f:targetCPUUtilizationPercentage"), "{}");
+    assert_non_null(json_path(fields_of(o, "new"), "f:spec.f:metrics"));
+    /* a change in one version conflicts with who owns it in the other, told by the owner's path */
+    assert_null(hpa_apply(a, "autoscaling/v2", "new", false, o,
+                          "{'metadata':{'name':'h'},'spec':{" TARGET "," CPU("60") "}}", &st));
+    assert_int_equal(st.code, 409);
+    assert_string_equal(st.causes->field, ".spec.targetCPUUtilizationPercentage");
+    struct json *forced = hpa_apply(a, "autoscaling/v2", "new", true, o,
+                                    "{'metadata':{'name':'h'},'spec':{" TARGET "," CPU("60") "}}", &st);
+    assert_null(json_path(fields_of(forced, "old"), "f:spec.f:targetCPUUtilizationPercentage"));
+    assert_non_null(json_path(fields_of(forced, "old"), "f:spec.f:maxReplicas"));
+    /* what one gives up stays while the other owns it, and goes when nobody does */
+    o = hpa_apply(a, "autoscaling/v2", "new", false, o, "{'metadata':{'name':'h'},'spec':{" TARGET "}}", &st);
+    assert_int_equal(json_len(json_path(o, "spec.metrics")), 1);
+    st = (struct status){0};
+    o = hpa_apply(a, "autoscaling/v2", "old", false, o, "{'metadata':{'name':'h'},'spec':{" TARGET "}}", &st);
+    if (!o)
+        fail_msg("%s", st.message);
+    assert_null(json_path(o, "spec.metrics"));
+    assert_json(a, json_path(json_at(json_path(o, "metadata.managedFields"), 1), "apiVersion"), "'autoscaling/v2'");
+}
+
+/* ---- the well-known cases: who owns what after which writes ---- */
+
+enum step_kind { APPLY, FORCE, UPDATE };
+
+struct step {
+    enum step_kind kind;
+    const char *manager, *sub, *body;
+    const char *conflict; /* the first field in conflict, when it is refused */
+};
+
+struct story {
+    const char *name, *plural;
+    struct step steps[5];
+    const char *spec; /* what is under "spec" or "data" in the end */
+    const char *owners[3][2];
+};
+
+static struct json *take_step(struct arena *a, const struct story *s, const struct step *step, struct json *live)
+{
+    struct apply_request rq = request(s->plural, step->manager, step->kind == FORCE);
+    struct status st = {0};
+    rq.sub = slice_str(step->sub);
+    if (step->kind == UPDATE) {
+        struct json *now = normal(a, rq.res, step->body, false);
+        const struct json *entries = json_path(live, "metadata.managedFields");
+        if (entries)
+            json_set_str(a, json_object_at(a, now, "metadata"), "managedFields", json_clone(a, entries));
+        assert_int_equal(apply_track_update(a, &rq, live, now), 0);
+        return now;
+    }
+    struct json *now = apply_patch(a, &rq, live, normal(a, rq.res, step->body, true), &st);
+    if (!!now == !!step->conflict || (!now && strcmp(st.causes ? st.causes->field : "", step->conflict) != 0))
+        fail_msg("%s, %s: %s %s", s->name, step->manager, now ? "no conflict" : st.message, step->body);
+    return now ? now : live;
+}
+
+static const struct json *entry_of(const struct json *obj, const char *who)
+{
+    struct slice manager, rest, operation;
+    slice_cut(slice_str(who), ' ', &manager, &rest);
+    slice_cut(rest, ' ', &operation, &rest);
+    json_each (e, json_path(obj, "metadata.managedFields"))
+        if (slice_eq(json_path_string(e, "manager"), manager) &&
+            slice_eq(json_path_string(e, "operation"), operation) && slice_eq(json_path_string(e, "subresource"), rest))
+            return json_get_str(e, "fieldsV1");
+    return NULL;
+}
+
+static const struct story stories[] = {
+    {"a client that updated moves to apply: both own, until it forgets the first",
+     "configmaps",
+     {{UPDATE, "kubectl", "", "{'data':{'a':'1'}}", NULL},
+      {APPLY, "kubectl", "", "{'data':{'a':'1','b':'2'}}", NULL},
+      {APPLY, "kubectl", "", "{'data':{'b':'2'}}", NULL}},
+     "{'a':'1','b':'2'}",
+     {{"kubectl Apply ", "{'f:data':{'f:b':{}}}"}, {"kubectl Update ", "{'f:data':{'.':{},'f:a':{}}}"}}},
+    {"a value is handed over: the second applies it too, the first lets go",
+     "configmaps",
+     {{APPLY, "one", "", "{'data':{'a':'1','b':'1'}}", NULL},
+      {APPLY, "two", "", "{'data':{'a':'1'}}", NULL},
+      {APPLY, "one", "", "{'data':{'b':'1'}}", NULL}},
+     "{'a':'1','b':'1'}",
+     {{"one Apply ", "{'f:data':{'f:b':{}}}"}, {"two Apply ", "{'f:data':{'f:a':{}}}"}}},
+    {"an autoscaler takes the replicas that the applier lets go",
+     "deployments",
+     {{APPLY, "owner", "", "{'spec':{'replicas':1,'paused':true}}", NULL},
+      {UPDATE, "hpa", "scale", "{'spec':{'replicas':3,'paused':true}}", NULL},
+      {APPLY, "owner", "", "{'spec':{'replicas':1,'paused':true}}", ".spec.replicas"},
+      {APPLY, "owner", "", "{'spec':{'paused':true}}", NULL}},
+     NULL,
+     {{"owner Apply ", "{'f:spec':{'f:paused':{}}}"}, {"hpa Update scale", "{'f:spec':{'f:replicas':{}}}"}}},
+    {"a removal takes the field from everybody",
+     "configmaps",
+     {{APPLY, "one", "", "{'data':{'a':'1','b':'1'}}", NULL}, {UPDATE, "two", "", "{'data':{'b':'1'}}", NULL}},
+     "{'b':'1'}",
+     {{"one Apply ", "{'f:data':{'f:b':{}}}"}}},
+    {"force takes one field and leaves the rest",
+     "configmaps",
+     {{APPLY, "one", "", "{'data':{'a':'1','b':'1'}}", NULL},
+      {APPLY, "two", "", "{'data':{'a':'2'}}", ".data.a"},
+      {FORCE, "two", "", "{'data':{'a':'2'}}", NULL}},
+     "{'a':'2','b':'1'}",
+     {{"one Apply ", "{'f:data':{'f:b':{}}}"}, {"two Apply ", "{'f:data':{'f:a':{}}}"}}},
+    {"items of a set have owners of their own",
+     "pods",
+     {{APPLY, "one", "", "{'metadata':{'finalizers':['x/a']}}", NULL},
+      {APPLY, "two", "", "{'metadata':{'finalizers':['x/b']}}", NULL},
+      {APPLY, "one", "", "{'metadata':{'finalizers':['x/c']}}", NULL}},
+     NULL,
+     {{"one Apply ", "{'f:metadata':{'f:finalizers':{'v:\\'x/c\\'':{}}}}"},
+      {"two Apply ", "{'f:metadata':{'f:finalizers':{'v:\\'x/b\\'':{}}}}"}}},
+    {"an atomic list has one owner",
+     "pods",
+     {{APPLY, "one", "", "{'spec':{'containers':[{'name':'c','args':['x']}]}}", NULL},
+      {APPLY, "two", "", "{'spec':{'containers':[{'name':'c','args':['y']}]}}", ".spec.containers[name=\"c\"].args"},
+      {FORCE, "two", "", "{'spec':{'containers':[{'name':'c','args':['y']}]}}", NULL}},
+     NULL,
+     {{"one Apply ", "{'f:spec':{'f:containers':{'k:{\\'name\\':\\'c\\'}':{'.':{},'f:name':{}}}}}"},
+      {"two Apply ", "{'f:spec':{'f:containers':{'k:{\\'name\\':\\'c\\'}':{'.':{},'f:args':{},'f:name':{}}}}}"}}},
+    {"a list item goes when its only owner drops it",
+     "services",
+     {{APPLY, "one", "", "{'spec':{'ports':[{'port':80,'protocol':'TCP'},{'port':81,'protocol':'TCP'}]}}", NULL},
+      {APPLY, "two", "", "{'spec':{'ports':[{'port':81,'protocol':'TCP','name':'x'}]}}", NULL},
+      {APPLY, "one", "", "{'spec':{'ports':[{'port':80,'protocol':'TCP'}]}}", NULL}},
+     NULL,
+     {{"two Apply ",
+       "{'f:spec':{'f:ports':{'k:{\\'port\\':81,\\'protocol\\':\\'TCP\\'}':{'.':{},'f:name':{},'f:port':{}"
+       ",'f:protocol':{}}}}}"}}},
+    {"status has managers of its own",
+     "deployments",
+     {{APPLY, "owner", "", "{'spec':{'paused':true},'status':{'replicas':9}}", NULL},
+      {APPLY, "controller", "status", "{'status':{'replicas':2}}", NULL},
+      {APPLY, "controller", "status", "{'status':{'readyReplicas':2}}", NULL}},
+     NULL,
+     {{"owner Apply ", "{'f:spec':{'f:paused':{}}}"},
+      {"controller Apply status", "{'f:status':{'f:readyReplicas':{}}}"}}},
+    {"one manager, two operations: each has its own entry",
+     "configmaps",
+     {{APPLY, "m", "", "{'data':{'a':'1'}}", NULL},
+      {UPDATE, "m", "", "{'data':{'a':'1','b':'2'}}", NULL},
+      {APPLY, "m", "", "{'data':{'a':'1','b':'3'}}", ".data.b"}},
+     "{'a':'1','b':'2'}",
+     {{"m Apply ", "{'f:data':{'f:a':{}}}"}, {"m Update ", "{'f:data':{'f:b':{}}}"}}},
+};
+
+static void test_stories(void **state)
+{
+    struct arena *a = *state;
+    for (size_t i = 0; i < sizeof stories / sizeof *stories; i++) {
+        const struct story *s = &stories[i];
+        struct json *o = NULL;
+        for (size_t n = 0; n < 5 && s->steps[n].manager; n++)
+            o = take_step(a, s, &s->steps[n], o);
+        if (s->spec)
+            assert_json(a, json_get_str(o, "data"), s->spec);
+        for (size_t n = 0; n < 3 && s->owners[n][0]; n++) {
+            const struct json *want = json_of(a, s->owners[n][1]), *has = entry_of(o, s->owners[n][0]);
+            if (!has || !json_equal(has, want))
+                fail_msg("%s: %s owns %s", s->name, s->owners[n][0], has ? json_text(a, has) : "nothing");
+        }
+    }
+}
+
 static void test_algebra(void **state)
 {
     struct arena *a = *state;
@@ -212,6 +414,8 @@ int main(void)
         unit(test_updates_are_tracked),
         unit(test_status_is_not_owned_on_main),
         unit(test_refused),
+        unit(test_versions),
+        unit(test_stories),
         unit(test_algebra),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

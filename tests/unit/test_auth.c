@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "auth/authn.h"
+#include "auth/join_token.h"
 #include "auth/jwt.h"
 #include "auth/pki.h"
 #include "auth/sa_token.h"
@@ -666,6 +667,59 @@ static void test_authn_certificates(void **state)
     net_teardown(&e);
 }
 
+/* ---- join tokens ---- */
+
+static void test_join_token_text(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"",
+                                      "abc123",
+                                      "abc123.",
+                                      "abc12.0123456789abcdef",
+                                      "abc123.0123456789abcde",
+                                      "abc123.0123456789abcdeF",
+                                      "abc123.0123456789abcdef.",
+                                      "abc123.0123456789abcdef.0123456789abcdef0123456789abcde",
+                                      "abc123.0123456789abcdef.0123456789abcdef0123456789abcdeg",
+                                      "abc123.0123456789abcdef.0123456789abcdef0123456789abcdef.x"};
+    struct join_token t;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(join_token_parse(slice_str(bad[i]), &t), -EINVAL);
+    assert_int_equal(join_token_parse(SLICE(" abc123.0123456789abcdef\n"), &t), 0);
+    assert_string_equal(t.id, "abc123");
+    assert_string_equal(t.secret, "0123456789abcdef");
+    assert_string_equal(t.ca, "");
+    assert_true(join_token_same(SLICE("ab"), SLICE("ab")));
+    assert_false(join_token_same(SLICE("ab"), SLICE("ac")));
+    assert_false(join_token_same(SLICE("ab"), SLICE("abc")));
+    assert_false(join_token_same(SLICE_NONE, SLICE("a")));
+}
+
+/* The token names one authority and no other, by all or by the first half of its key's hash. */
+static void test_join_token_authority(void **state)
+{
+    (void)state;
+    struct pki_pair *ca = new_ca(10), *other = new_ca(10);
+    struct buf pem = BUF_INIT(PKI_PEM_MAX), other_pem = BUF_INIT(PKI_PEM_MAX);
+    struct join_token t = {.id = "abc123"};
+    assert_int_equal(pki_pair_cert_pem(ca, &pem), 0);
+    assert_int_equal(pki_pair_cert_pem(other, &other_pem), 0);
+    assert_false(join_token_knows(&t, buf_slice(&pem))); /* it names none */
+    assert_int_equal(join_token_ca_of(buf_slice(&pem), t.ca), 0);
+    assert_int_equal(strlen(t.ca), JOIN_TOKEN_CA_MAX);
+    assert_true(join_token_knows(&t, buf_slice(&pem)));
+    t.ca[JOIN_TOKEN_CA_MIN] = '\0';
+    assert_true(join_token_knows(&t, buf_slice(&pem)));
+    assert_false(join_token_knows(&t, buf_slice(&other_pem)));
+    assert_false(join_token_knows(&t, SLICE("no certificate")));
+    t.ca[JOIN_TOKEN_CA_MIN - 1] = '\0'; /* too short to mean one */
+    assert_false(join_token_knows(&t, buf_slice(&pem)));
+    buf_done(&pem);
+    buf_done(&other_pem);
+    pki_pair_free(ca);
+    pki_pair_free(other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -678,6 +732,8 @@ int main(void)
         cmocka_unit_test(test_jwks),
         cmocka_unit_test(test_sa_tokens),
         cmocka_unit_test(test_token_file),
+        cmocka_unit_test(test_join_token_text),
+        cmocka_unit_test(test_join_token_authority),
         cmocka_unit_test(test_authn_tokens),
         cmocka_unit_test(test_authn_certificates),
     };

@@ -101,7 +101,13 @@ static void test_strategic_lists(void **state)
                      "{'spec':{'containers':[{'name':'z'}]}}");
     assert_strategic(a, "pods", "{'spec':{'tolerations':[{'key':'a'}]}}", "{'spec':{'tolerations':[{'key':'b'}]}}",
                      "{'spec':{'tolerations':[{'key':'b'}]}}");
-    assert_strategic(a, "pods", "{'spec':{}}", "{'spec':{'containers':[{'image':'x'}]}}", NULL);
+    assert_strategic(a, "pods", "{'spec':{'containers':[{'name':'a'}]}}", "{'spec':{'containers':[{'image':'x'}]}}",
+                     NULL);
+    assert_strategic(a, "pods", "{'spec':{}}", "{'spec':{'containers':[{'image':'x'}]}}",
+                     "{'spec':{'containers':[{'image':'x'}]}}");
+    assert_strategic(a, "pods", "{'spec':{'hostname':'h'}}",
+                     "{'spec':{'$patch':'replace','containers':[{'image':'x'}]}}",
+                     "{'spec':{'containers':[{'image':'x'}]}}");
     assert_strategic(a, "pods", "{'metadata':{'finalizers':['a','b']}}",
                      "{'metadata':{'$deleteFromPrimitiveList/finalizers':['a'],'finalizers':['c','b']}}",
                      "{'metadata':{'finalizers':['b','c']}}");
