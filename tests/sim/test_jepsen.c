@@ -16,7 +16,7 @@ static void run_load(const struct workload *load, unsigned kinds)
         struct jepsen_run r = {.load = load,
                                .seed = seed,
                                .ms = jepsen_env("PINTLE_SIM_MS", 8000),
-                               .kinds = faults_parse(faults ? faults : "all", kinds)};
+                               .kinds = faults ? faults_parse(faults, hands_sim_able) : kinds};
         jepsen_run(&r, &c);
         bad += !verdict_valid(&r.verdict);
     }
