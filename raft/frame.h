@@ -72,7 +72,7 @@ struct message {
     bool stateless;       /* keeps the log only (raft_options) */
     uint8_t refusal;      /* PONG: enum refusal */
     uint64_t incarnation; /* how often the sender's data directory was opened; 0 = not told */
-    /* and of the data directory, for witness.h: term and index (its last entry), and the marks of its newest starts, the
+    /* and of the data directory, for testimony.h: term and index (its last entry), and the marks of its newest starts, the
      * present one first: seq, id, rejected, index_term (frame_put_runs) */
 };
 

@@ -5,7 +5,8 @@
  * member `id` of cluster `cluster_id`, for ever.
  *
  * It also counts the starts on this directory (its incarnations) and remembers a random number of each of the newest:
- * with them the other members tell a directory that was set back to an older copy, or lives twice (witness.h). One that
+ * with them the other members tell a directory that was set back to an older copy, or lives twice (testimony.h). One
+ * that
  * they refused stays refused. */
 #ifndef PINTLE_RAFT_META_H
 #define PINTLE_RAFT_META_H

@@ -25,8 +25,8 @@
 #include "raft/meta.h"
 #include "raft/node.h"
 #include "raft/snapshot.h"
+#include "raft/testimony.h"
 #include "raft/transport.h"
-#include "raft/witness.h"
 
 enum {
     NODE_SUBMIT_ENTRIES = 4096,     /* entries of one submit */
@@ -78,7 +78,7 @@ struct preparing {
 struct testifying {
     struct node_work w;
     bool busy;
-    struct witness copy;
+    struct testimony copy;
     int err;
 };
 
@@ -127,7 +127,7 @@ struct raft_node {
     struct health health;
     uint64_t wal_bytes;
 
-    struct witness witness;
+    struct testimony testimony;
     struct testifying testifying;
     struct transport *transport;
     struct loop_timer timer;      /* the core's */

@@ -230,7 +230,7 @@ static int recover(struct raft_node *n, char why[256])
     int meta_err = meta_open(fs, n->dir, n->o.cluster_id, n->o.id, run, &n->meta, why);
     if (meta_err && meta_err != -ENOENT)
         return meta_err;
-    witness_load(fs, n->dir, &n->witness);
+    testimony_load(fs, n->dir, &n->testimony);
     err = snap_find(fs, n->dir, &snapshot);
     if (!err && snapshot)
         err = restore_snapshot(n, snapshot, why);

@@ -23,4 +23,4 @@ libpintle_a_SOURCES += \
   raft/turn.c \
   raft/verify.c \
   raft/wire.h \
-  raft/witness.c raft/witness.h
+  raft/testimony.c raft/testimony.h

@@ -444,7 +444,7 @@ static bool on_message(struct raft_node *n, const struct raft_member *from, cons
         fill_vote_result(&out, m);
         break;
     case FRAME_APPEND_RESULT:
-        witness_term(&n->witness, from->id, m->term);
+        testimony_term(&n->testimony, from->id, m->term);
         fill_append_result(&out, m);
         break;
     case FRAME_TIMEOUT_NOW:

@@ -1,4 +1,4 @@
-/* The replica as a witness of its peers, and as one of whom they bear witness (witness.h). */
+/* The replica as one that testifies to its peers, and as one they testify to (testimony.h). */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -27,12 +27,12 @@ static bool lost_entries(struct raft_node *n, uint64_t from, const struct messag
 
 enum refusal node_judge(struct raft_node *n, uint64_t from, const struct message *m)
 {
-    if (!lost_entries(n, from, m) && witness_judge(&n->witness, from, m)) {
-        if (n->witness.changed)
+    if (!lost_entries(n, from, m) && testimony_judge(&n->testimony, from, m)) {
+        if (n->testimony.changed)
             node_wake(n);
         return REFUSAL_NONE;
     }
-    const struct witnessed *known = witness_find(&n->witness, from);
+    const struct testified *known = testimony_find(&n->testimony, from);
     if (n->metrics.refused)
         n->metrics.refused->value += 1;
     log_error(loop_log(n->l), "raft",
@@ -60,7 +60,7 @@ void node_outdated(struct raft_node *n, uint64_t by)
 static void save_run(struct node_work *w)
 {
     struct testifying *t = container_of(w, struct testifying, w);
-    t->err = witness_save(loop_fs(w->n->l), w->n->dir, &t->copy);
+    t->err = testimony_save(loop_fs(w->n->l), w->n->dir, &t->copy);
 }
 
 static void save_done(struct node_work *w)
@@ -74,10 +74,10 @@ static void save_done(struct node_work *w)
 void node_testify_turn(struct raft_node *n)
 {
     struct testifying *t = &n->testifying;
-    if (!n->witness.changed || t->busy)
+    if (!n->testimony.changed || t->busy)
         return;
-    n->witness.changed = false;
-    t->copy = n->witness;
+    n->testimony.changed = false;
+    t->copy = n->testimony;
     t->busy = true;
     t->w.run = save_run;
     t->w.done = save_done;

@@ -1,4 +1,4 @@
-#include "raft/witness.h"
+#include "raft/testimony.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -7,18 +7,18 @@
 #include "raft/wire.h"
 
 /* magic 8, version 4, crc32c 4 (of the rest), count 8, then id, incarnation, run, term of each */
-enum { HEAD = 24, CRC_FROM = 16, EACH = 32, WITNESS_PATH_MAX = 512 };
+enum { HEAD = 24, CRC_FROM = 16, EACH = 32, TESTIMONY_PATH_MAX = 512 };
 
-static const char witness_magic[8] = {'P', 'i', 'n', 't', 'l', 'e', 'P', 'W'};
+static const char testimony_magic[8] = {'P', 'i', 'n', 't', 'l', 'e', 'P', 'W'};
 
 /* ---- the file ---- */
 
-static size_t encode(char *out, const struct witness *w)
+static size_t encode(char *out, const struct testimony *w)
 {
     size_t n = HEAD + w->n * EACH;
     memset(out, 0, n);
-    memcpy(out, witness_magic, sizeof(witness_magic));
-    put_u32(out + 8, WITNESS_VERSION);
+    memcpy(out, testimony_magic, sizeof(testimony_magic));
+    put_u32(out + 8, TESTIMONY_VERSION);
     put_u64(out + 16, w->n);
     for (size_t i = 0; i < w->n; i++) {
         char *p = out + HEAD + i * EACH;
@@ -31,25 +31,26 @@ static size_t encode(char *out, const struct witness *w)
     return n;
 }
 
-static void decode(struct slice s, struct witness *ret)
+static void decode(struct slice s, struct testimony *ret)
 {
-    if (s.n < HEAD || memcmp(s.p, witness_magic, sizeof(witness_magic)) != 0 || get_u32(s.p + 8) != WITNESS_VERSION)
+    if (s.n < HEAD || memcmp(s.p, testimony_magic, sizeof(testimony_magic)) != 0 ||
+        get_u32(s.p + 8) != TESTIMONY_VERSION)
         return;
     uint64_t n = get_u64(s.p + 16);
-    if (n > WITNESS_MAX || s.n != HEAD + n * EACH || get_u32(s.p + 12) != crc32c(0, s.p + CRC_FROM, s.n - CRC_FROM))
+    if (n > TESTIMONY_MAX || s.n != HEAD + n * EACH || get_u32(s.p + 12) != crc32c(0, s.p + CRC_FROM, s.n - CRC_FROM))
         return;
     for (size_t i = 0; i < n; i++) {
         const char *p = s.p + HEAD + i * EACH;
-        ret->at[i] = (struct witnessed){get_u64(p), get_u64(p + 8), get_u64(p + 16), get_u64(p + 24)};
+        ret->at[i] = (struct testified){get_u64(p), get_u64(p + 8), get_u64(p + 16), get_u64(p + 24)};
     }
     ret->n = n;
 }
 
-void witness_load(struct fs *fs, const char *dir, struct witness *ret)
+void testimony_load(struct fs *fs, const char *dir, struct testimony *ret)
 {
-    char path[WITNESS_PATH_MAX], bytes[HEAD + WITNESS_MAX * EACH + 1];
+    char path[TESTIMONY_PATH_MAX], bytes[HEAD + TESTIMONY_MAX * EACH + 1];
     struct file *f;
-    *ret = (struct witness){.n = 0};
+    *ret = (struct testimony){.n = 0};
     snprintf(path, sizeof(path), "%s/peers", dir);
     if (fs_open(fs, path, FS_READ, &f))
         return;
@@ -59,9 +60,9 @@ void witness_load(struct fs *fs, const char *dir, struct witness *ret)
     file_close(f);
 }
 
-int witness_save(struct fs *fs, const char *dir, const struct witness *w)
+int testimony_save(struct fs *fs, const char *dir, const struct testimony *w)
 {
-    char path[WITNESS_PATH_MAX], tmp[WITNESS_PATH_MAX], bytes[HEAD + WITNESS_MAX * EACH];
+    char path[TESTIMONY_PATH_MAX], tmp[TESTIMONY_PATH_MAX], bytes[HEAD + TESTIMONY_MAX * EACH];
     struct file *f;
     snprintf(path, sizeof(path), "%s/peers", dir);
     snprintf(tmp, sizeof(tmp), "%s/peers.tmp", dir);
@@ -80,7 +81,7 @@ int witness_save(struct fs *fs, const char *dir, const struct witness *w)
 
 /* ---- judging ---- */
 
-static struct witnessed *find(struct witness *w, uint64_t id)
+static struct testified *find(struct testimony *w, uint64_t id)
 {
     for (size_t i = 0; i < w->n; i++)
         if (w->at[i].id == id)
@@ -88,26 +89,26 @@ static struct witnessed *find(struct witness *w, uint64_t id)
     return NULL;
 }
 
-const struct witnessed *witness_find(const struct witness *w, uint64_t id)
+const struct testified *testimony_find(const struct testimony *w, uint64_t id)
 {
-    return find((struct witness *)w, id);
+    return find((struct testimony *)w, id);
 }
 
-static struct witnessed *add(struct witness *w, uint64_t id)
+static struct testified *add(struct testimony *w, uint64_t id)
 {
-    struct witnessed *to = &w->at[0];
-    if (w->n < WITNESS_MAX)
+    struct testified *to = &w->at[0];
+    if (w->n < TESTIMONY_MAX)
         to = &w->at[w->n++];
     else
         for (size_t i = 1; i < w->n; i++)
             to = w->at[i].id < to->id ? &w->at[i] : to;
-    *to = (struct witnessed){.id = id};
+    *to = (struct testified){.id = id};
     return to;
 }
 
 /* Whether the directory that says m is a later state of the one we know. A mark older than those in m cannot be
  * compared; the number must do then. */
-static bool continues(const struct witnessed *known, const struct message *m)
+static bool continues(const struct testified *known, const struct message *m)
 {
     uint64_t runs[FRAME_RUNS];
     frame_get_runs(m, runs);
@@ -117,9 +118,9 @@ static bool continues(const struct witnessed *known, const struct message *m)
     return since >= FRAME_RUNS || runs[since] == known->run;
 }
 
-bool witness_judge(struct witness *w, uint64_t id, const struct message *m)
+bool testimony_judge(struct testimony *w, uint64_t id, const struct message *m)
 {
-    struct witnessed *known = find(w, id);
+    struct testified *known = find(w, id);
     uint64_t runs[FRAME_RUNS];
     if (m->incarnation == 0)
         return true;
@@ -128,15 +129,15 @@ bool witness_judge(struct witness *w, uint64_t id, const struct message *m)
     if (!known)
         known = add(w, id);
     frame_get_runs(m, runs);
-    const struct witnessed now = {id, m->incarnation, runs[0], m->term};
+    const struct testified now = {id, m->incarnation, runs[0], m->term};
     w->changed = w->changed || memcmp(known, &now, sizeof(now)) != 0;
     *known = now;
     return true;
 }
 
-void witness_term(struct witness *w, uint64_t id, uint64_t term)
+void testimony_term(struct testimony *w, uint64_t id, uint64_t term)
 {
-    struct witnessed *known = find(w, id);
+    struct testified *known = find(w, id);
     if (!known || known->term >= term)
         return;
     known->term = term;

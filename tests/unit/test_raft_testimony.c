@@ -7,24 +7,24 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "raft/witness.h"
+#include "raft/testimony.h"
 
-/* ---- the witness alone ---- */
+/* ---- the testimony alone ---- */
 
-static bool judge(struct witness *w, uint64_t incarnation, uint64_t term, uint64_t lineage)
+static bool judge(struct testimony *w, uint64_t incarnation, uint64_t term, uint64_t lineage)
 {
     uint64_t runs[FRAME_RUNS] = {0};
     struct message m = {.type = FRAME_PING, .term = term, .incarnation = incarnation};
     for (uint64_t i = 0; i < FRAME_RUNS && i < incarnation; i++)
         runs[i] = lineage * 1000 + incarnation - i;
     frame_put_runs(&m, runs);
-    return witness_judge(w, 2, &m);
+    return testimony_judge(w, 2, &m);
 }
 
 static void test_judging(void **state)
 {
     (void)state;
-    struct witness w = {.n = 0};
+    struct testimony w = {.n = 0};
     assert_true(judge(&w, 3, 5, 1));
     assert_true(w.changed);
     w.changed = false;
@@ -39,13 +39,13 @@ static void test_judging(void **state)
     assert_true(judge(&w, 0, 0, 0)); /* does not tell */
     assert_false(judge(&w, 1, 5, 2));
     assert_true(judge(&w, 30, 5, 2)); /* nothing to compare with: the number must do */
-    witness_term(&w, 2, 9);
-    witness_term(&w, 2, 7);
+    testimony_term(&w, 2, 9);
+    testimony_term(&w, 2, 7);
     assert_false(judge(&w, 30, 8, 2));
     assert_false(judge(&w, 31, 8, 2)); /* voted in term 9, and does not know it */
     assert_true(judge(&w, 31, 9, 2));
-    assert_null(witness_find(&w, 3));
-    assert_int_equal(witness_find(&w, 2)->incarnation, 31);
+    assert_null(testimony_find(&w, 3));
+    assert_int_equal(testimony_find(&w, 2)->incarnation, 31);
 }
 
 static void test_file(void **state)
@@ -54,20 +54,20 @@ static void test_file(void **state)
     struct sim *s = sim_new(1);
     struct loop *l = sim_host(s, "n1");
     struct fs *fs = loop_fs(l);
-    struct witness w = {.n = 0}, back;
+    struct testimony w = {.n = 0}, back;
     struct file *f;
     char byte;
     assert_int_equal(fs_mkdir(fs, "/d"), 0);
-    witness_load(fs, "/d", &back);
+    testimony_load(fs, "/d", &back);
     assert_int_equal(back.n, 0);
-    for (uint64_t i = 1; i <= WITNESS_MAX + 3; i++) {
+    for (uint64_t i = 1; i <= TESTIMONY_MAX + 3; i++) {
         const struct message m = {.incarnation = i, .seq = i * 7, .term = 3};
-        assert_true(witness_judge(&w, i, &m));
+        assert_true(testimony_judge(&w, i, &m));
     }
-    assert_null(witness_find(&w, 3)); /* the oldest members are forgotten */
-    assert_int_equal(witness_save(fs, "/d", &w), 0);
-    witness_load(fs, "/d", &back);
-    assert_int_equal(back.n, WITNESS_MAX);
+    assert_null(testimony_find(&w, 3)); /* the oldest members are forgotten */
+    assert_int_equal(testimony_save(fs, "/d", &w), 0);
+    testimony_load(fs, "/d", &back);
+    assert_int_equal(back.n, TESTIMONY_MAX);
     assert_memory_equal(back.at, w.at, sizeof(w.at));
     uint64_t size;
     assert_int_equal(fs_open(fs, "/d/peers", FS_READ | FS_WRITE, &f), 0);
@@ -76,7 +76,7 @@ static void test_file(void **state)
         assert_int_equal(file_pread(f, &byte, 1, bit / 8), 1);
         byte = (char)(byte ^ (1 << bit % 8));
         assert_int_equal(file_pwrite(f, &byte, 1, bit / 8), 1);
-        witness_load(fs, "/d", &back);
+        testimony_load(fs, "/d", &back);
         assert_int_equal(back.n, 0);
         byte = (char)(byte ^ (1 << bit % 8));
         assert_int_equal(file_pwrite(f, &byte, 1, bit / 8), 1);
