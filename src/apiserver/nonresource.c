@@ -120,9 +120,6 @@ static void store_metrics(struct api *api)
 {
     struct metrics *m = api->o.metrics;
     const struct store *s = api->store;
-    metrics_one(m, METRIC_GAUGE, "pintle_store_format",
-                "Format in force; a replica of an older version may not come back.")
-        ->value = (double)store_format(s);
     metrics_one(m, METRIC_GAUGE, "pintle_store_revision", "Revision of the local state.")->value =
         (double)store_revision(s);
     metrics_one(m, METRIC_GAUGE, "pintle_store_compacted_revision", "Events up to this revision are gone.")->value =

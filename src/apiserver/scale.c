@@ -1,6 +1,7 @@
 /* The scale subresource: spec.replicas of anything that has one, as autoscaling/v1 Scale. */
 #include "apiserver/output.h"
 #include "apiserver/special.h"
+#include "object/apply.h"
 #include "object/check.h"
 #include "object/meta.h"
 #include "object/patch.h"
@@ -60,8 +61,37 @@ static struct json *new_scale(struct api_request *r, struct json *old, struct st
     return patched && !check_object(&check, r->sub->type, patched, st) ? patched : NULL;
 }
 
+/* An apply to /scale is one of the object's replicas, with its owner under the subresource's name. */
+static struct json *apply_scale(struct api_request *r, struct write *w, struct json *old, struct status *st)
+{
+    struct arena *a = r->arena;
+    struct json *body = api_decode_any(r, st), *patch = json_new_object(a);
+    const struct json *replicas = json_path(body, "spec.replicas");
+    if (st->code)
+        return NULL;
+    if (!r->options.field_manager.n) {
+        status_set(
+            st, a, 400,
+            "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch");
+        return NULL;
+    }
+    json_set_str(a, patch, "apiVersion", json_new_str(a, r->res->api_version));
+    json_set_str(a, patch, "kind", json_new_str(a, r->res->kind));
+    if (replicas)
+        json_set_str(a, json_object_at(a, patch, "spec"), "replicas", json_clone(a, replicas));
+    struct apply_request rq = {.res = r->res,
+                               .sub = w->manager_sub,
+                               .manager = r->options.field_manager,
+                               .force = r->options.force,
+                               .now = loop_wall(r->api->loop)};
+    w->keep_managed_fields = true;
+    return apply_patch(a, &rq, old, patch, st);
+}
+
 static struct json *compute_scale(struct api_request *r, struct write *w, struct json *old, struct status *st)
 {
+    if (r->verb == API_PATCH && r->patch_type == PATCH_APPLY)
+        return apply_scale(r, w, old, st);
     struct json *scale = new_scale(r, old, st);
     if (!scale)
         return NULL;
@@ -108,6 +138,12 @@ static void get_scale(struct api_request *r, int err)
     }
 }
 
+static void reply_scale_dry(struct api_request *r, struct write *w, const struct json *obj)
+{
+    (void)w;
+    api_reply_json(r, 200, scale_of(r->arena, obj));
+}
+
 void api_scale(struct api_request *r)
 {
     if (r->verb == API_GET) {
@@ -120,6 +156,7 @@ void api_scale(struct api_request *r)
                         .name = r->name,
                         .compute = compute_scale,
                         .reply = reply_scale,
+                        .reply_dry = reply_scale_dry,
                         .manager_sub = SLICE("scale")};
     api_write(r, w);
 }

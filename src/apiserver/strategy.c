@@ -5,8 +5,9 @@
 
 #include "apiserver/output.h"
 #include "base/text.h"
+#include "base/timefmt.h"
 #include "object/meta.h"
-#include "object/quantity.h"
+#include "object/validate.h"
 
 /* ---- Namespace ---- */
 
@@ -37,20 +38,18 @@ static int namespace_prepare(struct strategy *s)
 
 /* ---- Pod ---- */
 
-/* Guaranteed: every container has limits for cpu and memory, and requests equal to them; BestEffort: none has any. */
-static const char *qos_class(const struct json *obj)
+/* A pod that waits for its gates says so from the start. */
+static void add_gated(struct arena *a, struct json *status)
 {
-    static const char *const kinds[] = {"cpu", "memory"};
-    bool any = false, all = true;
-    json_each (c, json_path(obj, "spec.containers")) {
-        for (size_t i = 0; i < 2; i++) {
-            struct slice request = json_string(json_get_str(json_path(c, "resources.requests"), kinds[i]));
-            struct slice limit = json_string(json_get_str(json_path(c, "resources.limits"), kinds[i]));
-            any |= request.n || limit.n;
-            all &= limit.n && (!request.n || slice_eq(request, limit));
-        }
-    }
-    return !any ? "BestEffort" : all ? "Guaranteed" : "Burstable";
+    struct json *list = json_new_array(a), *c = json_new_object(a);
+    json_set_str(a, c, "type", json_new_str(a, "PodScheduled"));
+    json_set_str(a, c, "status", json_new_str(a, "False"));
+    json_set_str(a, c, "lastProbeTime", json_new_null(a));
+    json_set_str(a, c, "lastTransitionTime", json_new_null(a));
+    json_set_str(a, c, "reason", json_new_str(a, "SchedulingGated"));
+    json_set_str(a, c, "message", json_new_str(a, "Scheduling is blocked due to non-empty scheduling gates"));
+    json_append(list, c);
+    json_set_str(a, status, "conditions", list);
 }
 
 static int pod_prepare(struct strategy *s)
@@ -60,8 +59,63 @@ static int pod_prepare(struct strategy *s)
         return 0;
     struct json *status = json_new_object(a);
     json_set_str(a, status, "phase", json_new_str(a, "Pending"));
-    json_set_str(a, status, "qosClass", json_new_str(a, qos_class(s->obj)));
+    if (json_len(json_path(s->obj, "spec.schedulingGates")))
+        add_gated(a, status);
+    json_set_str(a, status, "qosClass", json_new_str(a, validate_qos_class(s->obj)));
     json_set_str(a, s->obj, "status", status);
+    return 0;
+}
+
+/* ---- PersistentVolume, PersistentVolumeClaim ---- */
+
+static int volume_prepare(struct strategy *s)
+{
+    struct arena *a = s->r->arena;
+    char now[TIME_SEC_LEN + 1];
+    struct json *status;
+    time_format_sec(loop_wall(s->r->api->loop), now);
+    if (!s->old) {
+        status = json_new_object(a);
+        json_set_str(a, status, "phase", json_new_str(a, "Pending"));
+        json_set_str(a, s->obj, "status", status);
+    } else if (slice_eq_str(s->w->sub, "status") &&
+               !slice_eq(json_path_string(s->obj, "status.phase"), json_path_string(s->old, "status.phase"))) {
+        status = json_object_at(a, s->obj, "status");
+    } else {
+        return 0;
+    }
+    json_set_str(a, status, "lastPhaseTransitionTime", json_new_str(a, now));
+    return 0;
+}
+
+/* What a claim is filled from stands in two members; who gives one means both. */
+static int claim_prepare(struct strategy *s)
+{
+    struct arena *a = s->r->arena;
+    struct json *spec = json_get_str(s->obj, "spec");
+    const struct json *plain = json_get_str(spec, "dataSource"), *ref = json_get_str(spec, "dataSourceRef");
+    struct slice kind = json_path_string(ref ? ref : plain, "kind");
+    bool both = slice_eq_str(kind, "PersistentVolumeClaim") || slice_eq_str(kind, "VolumeSnapshot");
+    if (s->old || !both || (plain && ref) || json_path_string(ref, "namespace").n)
+        return 0;
+    json_set_str(a, spec, plain ? "dataSourceRef" : "dataSource", json_clone(a, plain ? plain : ref));
+    return 0;
+}
+
+/* ---- DaemonSet ---- */
+
+/* How often the template changed: an old name for a generation, which clients still read. */
+static int daemon_set_prepare(struct strategy *s)
+{
+    static const struct slice key = SLICE_INIT("deprecated.daemonset.template.generation");
+    struct arena *a = s->r->arena;
+    int64_t n = 0;
+    if (s->w->sub.n)
+        return 0;
+    slice_to_i64(meta_annotation(s->old, key), &n);
+    if (!s->old || !json_equal(json_path(s->obj, "spec.template"), json_path(s->old, "spec.template")))
+        n++;
+    meta_set_annotation(a, s->obj, key, slice_str(arena_printf(a, "%lld", (long long)n)));
     return 0;
 }
 
@@ -188,7 +242,10 @@ static const struct {
     int (*prepare)(struct strategy *s);
 } rows[] = {
     {"", "namespaces", namespace_prepare},
+    {"", "persistentvolumeclaims", claim_prepare},
+    {"", "persistentvolumes", volume_prepare},
     {"", "pods", pod_prepare},
+    {"apps", "daemonsets", daemon_set_prepare},
     {"", "services", strategy_service},
     {"", "secrets", secret_prepare},
     {"batch", "jobs", job_prepare},

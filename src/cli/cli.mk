@@ -6,6 +6,7 @@ pintle_SOURCES = \
   src/cli/balance.c \
   src/cli/cert.c \
   src/cli/commands.h \
+  src/cli/health.c src/cli/health.h \
   src/cli/identity.c src/cli/identity.h \
   src/cli/join.c src/cli/join.h \
   src/cli/fresh.c src/cli/fresh.h \

@@ -13,6 +13,7 @@
 #include "auth/sealer.h"
 #include "base/mem.h"
 #include "cli/commands.h"
+#include "cli/health.h"
 #include "cli/identity.h"
 #include "cli/join.h"
 #include "client/local.h"
@@ -56,6 +57,8 @@ static const struct option_row rows[] = {
         "where other replicas reach this one (--peer-listen, when it names an address)"),
     ROW("api-address", OPTION_TEXT, api_address, "ADDR",
         "where this replica's API is reached (--listen, when it names an address)"),
+    ROW("witness", OPTION_FLAG, witness, "",
+        "vote and keep the log's tail, but no state and no API: the third of two nodes"),
     ROW("replace-after", OPTION_NUMBER, replace_after, "S",
         "a standby takes the seat of a voter that was away so many seconds (60)"),
     ROW("listen", OPTION_TEXT, listen, "ADDR", "where the API is served (0.0.0.0:6443)"),
@@ -93,6 +96,7 @@ struct server {
     struct replica *replica;
     struct members *membership;
     struct api *api;
+    struct health *health; /* of a witness */
     struct tls_context *tls, *client_tls, *peer_tls;
     struct sa_signer *signer;
     struct sealer *sealer;
@@ -385,8 +389,9 @@ static int load_security(struct server *s, char why[256])
         rv = tls_context_new(&peers, &s->peer_tls, why);
     if (!rv)
         rv = tls_context_new(&outgoing, &s->client_tls, why);
-    if (!rv)
-        rv = sa_signer_new(in_dir(sa_key, dir, "sa.key"), NULL, &s->signer, why);
+    if (rv || s->identity.witness) /* which has no API, and none of its keys */
+        return rv;
+    rv = sa_signer_new(in_dir(sa_key, dir, "sa.key"), NULL, &s->signer, why);
     if (!rv && (rv = load_file(s->loop, ca, &s->ca_pem)))
         snprintf(why, 256, "%s: %s", ca, strerror(-rv));
     return rv ? rv : load_join_keys(s, sa_key, why);
@@ -441,7 +446,8 @@ static void on_transferred(void *ctx, int err)
 {
     struct server *s = ctx;
     log_info(loop_log(s->loop), "server", "leadership handed over err=%d", err);
-    api_drain(s->api, DRAIN_GRACE_MS);
+    if (s->api)
+        api_drain(s->api, DRAIN_GRACE_MS);
     loop_timer_start(s->loop, &s->stop_timer, DRAIN_GRACE_MS);
 }
 
@@ -492,6 +498,7 @@ static int open_replica(struct server *s, char why[256])
                                          .members = members,
                                          .n_members = i->n_members,
                                          .join = i->joined,
+                                         .stateless = i->witness,
                                          .listen = s->o.peer_listen,
                                          .address = i->peer,
                                          .info = members_info(info, i->api, i->witness),
@@ -521,10 +528,36 @@ static int open_replica(struct server *s, char why[256])
     return 0;
 }
 
+static int start_replica(struct server *s, char why[256])
+{
+    int rv = replica_start(s->replica);
+    if (rv)
+        snprintf(why, 256, "cannot listen for peers on %s: %s", s->o.peer_listen, strerror(-rv));
+    return rv;
+}
+
+/* A witness: Raft, its health, and nothing else. */
+static int assemble_witness(struct server *s, char why[256])
+{
+    int rv = open_replica(s, why);
+    if (rv)
+        return rv;
+    rv = health_new(s->loop,
+                    &(struct health_options){
+                        .listen = s->o.listen, .tls = s->tls, .metrics = &s->metrics, .raft = replica_raft(s->replica)},
+                    &s->health);
+    if (!rv)
+        return start_replica(s, why);
+    snprintf(why, 256, "cannot listen on %s: %s", s->o.listen, strerror(-rv));
+    return rv;
+}
+
 static int assemble(struct server *s, char why[256])
 {
     const char *issuer = s->o.issuer ? s->o.issuer : "https://kubernetes.default.svc.cluster.local";
     int rv = load_security(s, why);
+    if (!rv && s->identity.witness)
+        return assemble_witness(s, why);
     if (!rv)
         rv = load_sealer(s, why);
     if (!rv)
@@ -560,10 +593,9 @@ static int assemble(struct server *s, char why[256])
     s->scheduler = scheduler_new(s->scheduler_client, &s->metrics);
     s->role.role = on_role;
     replica_listen(s->replica, &s->role);
-    if ((rv = api_serve(s->api, s->o.listen, NULL)))
-        snprintf(why, 256, "cannot listen on %s: %s", s->o.listen, strerror(-rv));
-    else if ((rv = replica_start(s->replica)))
-        snprintf(why, 256, "cannot listen for peers on %s: %s", s->o.peer_listen, strerror(-rv));
+    if (!(rv = api_serve(s->api, s->o.listen, NULL)))
+        return start_replica(s, why);
+    snprintf(why, 256, "cannot listen on %s: %s", s->o.listen, strerror(-rv));
     return rv;
 }
 
@@ -573,7 +605,9 @@ static void disassemble(struct server *s)
     controllers_free(s->controllers);
     client_local_free(s->controller_client);
     client_local_free(s->scheduler_client);
-    api_free(s->api);
+    if (s->api)
+        api_free(s->api);
+    health_free(s->health);
     members_free(s->membership);
     replica_free(s->replica);
     authn_free(s->authn);

@@ -129,7 +129,10 @@ static struct json *read_time(struct arena *a, struct slice s, bool micro)
     char text[TIME_MICRO_LEN + 1];
     int64_t seconds = inner_number(s, 1), nanos = inner_number(s, 2);
     const int64_t most = INT64_MAX / NS_PER_SEC - 1;
-    if ((seconds == 0 && nanos == 0) || seconds > most || seconds < -most || nanos < 0 || nanos >= NS_PER_SEC)
+    if (seconds > most || seconds < -most || nanos < 0 || nanos >= NS_PER_SEC)
+        return json_new_null(a);
+    nanos = micro ? nanos - nanos % 1000 : 0; /* as the text will have it */
+    if (seconds == 0 && nanos == 0)
         return json_new_null(a);
     if (micro)
         time_format_micro(seconds * NS_PER_SEC + nanos, text);

@@ -315,7 +315,7 @@ static bool is_for(const struct walk *w, const struct schema_rule *rule)
 
 static bool is_walked(const struct walk *w, struct slice field)
 {
-    if (slice_eq_str(field, "metadata"))
+    if (slice_eq_str(field, "metadata") || slice_eq_str(w->sub, "approval"))
         return false;
     return slice_eq_str(field, "status") == slice_eq_str(w->sub, "status");
 }

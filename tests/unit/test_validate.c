@@ -286,6 +286,95 @@ static void test_bootstrap_objects_are_valid(void **state)
     }
 }
 
+/* ---- statuses, and parts that are subresources ---- */
+
+static void test_parts(void **state)
+{
+    static const struct {
+        const char *plural, *sub, *before, *now, *want; /* members beside metadata; want: NULL = valid */
+    } cases[] = {
+        {"deployments", "status", "'status':{'collisionCount':2}",
+         "'status':{'replicas':1,'readyReplicas':2,'collisionCount':1}",
+         "Deployment.apps \"x\" is invalid: [status.collisionCount: Invalid value: 1: cannot be decremented, "
+         "status.readyReplicas: Invalid value: 2: cannot be greater than status.replicas]"},
+        {"deployments", "status", "'status':{}", "'status':{'replicas':2,'readyReplicas':2},'spec':{'replicas':-1}",
+         NULL},
+        {"pods", "status", "'status':{'qosClass':'Burstable'}",
+         "'status':{'qosClass':'BestEffort','podIPs':[{'ip':'1.2.3.4'},{'ip':'1.2.3.5'}]}",
+         "Pod \"x\" is invalid: [status.qosClass: Invalid value: \"BestEffort\": field is immutable, status.podIPs: "
+         "Invalid "
+         "value: [{\"ip\":\"1.2.3.4\"},{\"ip\":\"1.2.3.5\"}]: may specify no more than one IP for each IP family]"},
+        {"pods", "status",
+         "'spec':{'restartPolicy':'Never'},'status':{'containerStatuses':[{'name':'c','state':{'terminated':{'exitCode'"
+         ":0}}}]}",
+         "'spec':{'restartPolicy':'Never'},'status':{'containerStatuses':[{'name':'c','state':{'running':{}}}]}",
+         "Pod \"x\" is invalid: status.containerStatuses[0].state: Forbidden: may not be transitioned to "
+         "non-terminated state"},
+        {"pods", "ephemeralcontainers", "'spec':{'ephemeralContainers':[{'name':'d','image':'i'}]}", "'spec':{}",
+         "Pod \"x\" is invalid: [spec.ephemeralContainers: Forbidden: existing ephemeral containers \"d\" may not be "
+         "removed, "
+         "spec.containers: Required value]"},
+        {"pods", "ephemeralcontainers", "'spec':{'containers':[{'name':'c','image':'i'}]}",
+         "'spec':{'containers':[{'name':'c','image':'i'}],'ephemeralContainers':[{'name':'d','image':'i','"
+         "targetContainerName':'e','"
+         "ports':[{'containerPort':1}]}]}",
+         "Pod \"x\" is invalid: [spec.ephemeralContainers[0].ports: Forbidden: cannot be set for an Ephemeral "
+         "Container, "
+         "spec.ephemeralContainers[0].targetContainerName: Not found: \"e\"]"},
+        {"pods", "resize", "'spec':{'containers':[{'name':'c','image':'i','resources':{'requests':{'cpu':'1'}}}]}",
+         "'spec':{'containers':[{'name':'c','image':'i','resources':{'requests':{'cpu':'2'}}}]}", NULL},
+        {"pods", "resize",
+         "'spec':{'containers':[{'name':'c','image':'i','resources':{'requests':{'cpu':'1','memory':'1'}}}]}",
+         "'spec':{'containers':[{'name':'c','image':'i','resources':{'requests':{'memory':'1','a.b/c':'1'}}}]}",
+         "Pod \"x\" is invalid: [spec.containers[0].resources.requests: Forbidden: resource requests cannot be "
+         "removed, "
+         "spec.containers[0].resources.requests: Forbidden: only cpu and memory resources are mutable]"},
+        {"pods", "resize", "'spec':{'containers':[{'name':'c','image':'i'}]}",
+         "'spec':{'containers':[{'name':'c','image':'i','resources':{'requests':{'cpu':'1'}}}]}",
+         "Pod \"x\" is invalid: spec: Invalid value: \"Burstable\": Pod QOS Class may not change as a result of "
+         "resizing"},
+        {"jobs", "status", "'status':{'failed':2}",
+         "'status':{'failed':1,'active':1,'conditions':[{'type':'Complete','status':'True'}]}",
+         "Job.batch \"x\" is invalid: [status.conditions: Invalid value: "
+         "[{\"type\":\"Complete\",\"status\":\"True\"}]: cannot "
+         "set Complete=True condition without the SuccessCriteriaMet=true condition, status.active: Invalid value: 1: "
+         "active>0 is invalid for finished job, status.startTime: Required value, status.completionTime: Required "
+         "value, "
+         "status.failed: Invalid value: 1: cannot decrease the failed counter]"},
+        {"certificatesigningrequests", "approval", "'status':{}",
+         "'status':{'conditions':[{'type':'Approved','status':'True'},{'type':'Denied','status':'False'}]}",
+         "CertificateSigningRequest.certificates.k8s.io \"x\" is invalid: [status.conditions[1].status: Unsupported "
+         "value: "
+         "\"False\": supported values: \"True\", status.conditions: Invalid value: "
+         "[{\"type\":\"Approved\",\"status\":\"True\"},{\"type\":\"Denied\",\"status\":\"False\"}]: Approved and "
+         "Denied "
+         "conditions are mutually exclusive]"},
+        {"services", "status", "'spec':{'type':'ClusterIP'}",
+         "'spec':{'type':'ClusterIP'},'status':{'loadBalancer':{'ingress':[{'hostname':'1.2.3.4'}]}}",
+         "Service \"x\" is invalid: [status.loadBalancer.ingress: Forbidden: may only be used when `spec.type` is "
+         "\"LoadBalancer\", status.loadBalancer.ingress[0].hostname: Invalid value: \"1.2.3.4\": must be a DNS name, "
+         "not an IP "
+         "address]"},
+    };
+    struct arena *a = *state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct resource *res = resource_of(cases[i].plural);
+        const char *ns = res->namespaced ? ",'namespace':'n'" : "";
+        struct json *both[2];
+        struct status st = {0};
+        for (size_t k = 0; k < 2; k++) {
+            struct check c = {.a = a};
+            both[k] =
+                json_of(a, arena_printf(a, "{'metadata':{'name':'x'%s},%s}", ns, k ? cases[i].now : cases[i].before));
+            json_set_str(a, both[k], "kind", json_new_str(a, res->kind));
+            json_set_str(a, both[k], "apiVersion", json_new_str(a, res->api_version));
+            assert_int_equal(check_object(&c, res->type, both[k], &st), 0);
+        }
+        int rv = validate_update(a, res, slice_str(cases[i].sub), both[1], both[0], &st);
+        assert_string_equal(rv ? st.message : "", cases[i].want ? cases[i].want : "");
+    }
+}
+
 /* Without the subresource it is for. */
 static const char *check_of(const struct schema_rule *rule)
 {
@@ -305,17 +394,12 @@ static void test_every_check_exists(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        unit(test_metadata),
-        unit(test_causes),
-        unit(test_pods),
-        unit(test_pod_updates),
-        unit(test_workloads),
-        unit(test_selector_update),
-        unit(test_services),
-        unit(test_configuration),
-        unit(test_rbac),
-        unit(test_bootstrap_objects_are_valid),
-        unit(test_every_check_exists),
+        unit(test_metadata),  unit(test_causes),
+        unit(test_pods),      unit(test_pod_updates),
+        unit(test_workloads), unit(test_selector_update),
+        unit(test_services),  unit(test_configuration),
+        unit(test_rbac),      unit(test_bootstrap_objects_are_valid),
+        unit(test_parts),     unit(test_every_check_exists),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -267,3 +267,35 @@ t_data_directory_says_who_it_is() {
     eventually 20 ready 2
     put 2 a 1
 }
+
+# Two nodes and a witness: any one of the three may go, and the witness keeps next to nothing.
+t_two_nodes_and_a_witness() {
+    local t l other
+    one_member 1
+    put 1 a 1
+    t=$(token 1)
+    joins 2 "$t"
+    eventually 20 ready 2
+    joins 3 "$t" --witness
+    eventually 30 has_voters 1 3
+    same "$(members_json 1 | jq -r '.members[] | select(.witness) | .id')" 3
+    eventually 10 sh -c "[ \"\$(curl -sk https://$(address 3):6443/healthz)\" = ok ]"
+    same "$(curl -sk -o /dev/null -w '%{http_code}' "https://$(address 3):6443/metrics")" 403
+    same "$(metric 3 pintle_raft_is_leader)" 0
+    has "$(curl -sk "https://$(address 3):6443/api")" "this is a witness"
+    [ ! -e "$dir/3/pki/ca.key" ] && [ ! -e "$dir/3/pki/sa.key" ]
+    for _ in 1 2 3; do
+        l=$(lead 1)
+        other=$((3 - l))
+        end "$l" KILL
+        eventually 20 put "$other" a "without-$l"
+        again "$l"
+        eventually 20 ready "$l"
+        same "$(get "$l" a)" "without-$l"
+    done
+    end 3 KILL
+    eventually 20 put 1 a no-witness
+    again 3
+    eventually 20 has_voters 1 3
+    [ "$(du -sm "$dir/3/data" | cut -f1)" -le 32 ]
+}

@@ -1,7 +1,7 @@
 # Two formats in one cluster: up, down again while that is possible, and up for good, with writes all the time.
 
-# restart N [OPTIONS...]
-restart() {
+# restart_with N [OPTIONS...]
+restart_with() {
     end "$1"
     server "$@"
     eventually 20 ready "$1"
@@ -26,18 +26,18 @@ t_formats_up_and_down_under_load() {
     writes &
     load=$!
     sleep 1
-    restart 1 --snapshot-every 100
-    restart 2 --snapshot-every 100
+    restart_with 1 --snapshot-every 100
+    restart_with 2 --snapshot-every 100
     sleep 2
     for i in 1 2 3; do same "$(metric "$i" pintle_store_format)" 1; done
     # Not all have it yet: back again, and another one first.
-    restart 2 --format 1 --snapshot-every 100
-    restart 1 --format 1 --snapshot-every 100
-    restart 3 --snapshot-every 100
-    restart 1 --snapshot-every 100
+    restart_with 2 --format 1 --snapshot-every 100
+    restart_with 1 --format 1 --snapshot-every 100
+    restart_with 3 --snapshot-every 100
+    restart_with 1 --snapshot-every 100
     sleep 2
     for i in 1 2 3; do same "$(metric "$i" pintle_store_format)" 1; done
-    restart 2 --snapshot-every 100
+    restart_with 2 --snapshot-every 100
     in_force() { [ "$(metric "$1" pintle_store_format)" = 2 ]; }
     for i in 1 2 3; do eventually 20 in_force "$i"; done
     # From here on there is no way back, and it says so.

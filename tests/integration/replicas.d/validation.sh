@@ -102,6 +102,11 @@ t_validation_subresources() {
     accepted POST $ns/pods/p/binding '{"metadata":{"name":"p"},"target":{"kind":"Node","name":"n"}}'
     same "$(ask 1 GET $ns/pods/p | jq -r '.spec.nodeName+" "+.metadata.labels["topology.kubernetes.io/zone"]')" "n z"
     refused POST $ns/pods/p/binding '{"metadata":{"name":"p"},"target":{"name":"n"}}' 409 'already assigned'
+    # replicas belong to who last scaled; an apply that says otherwise is told
+    accepted POST /apis/apps/v1/namespaces/default/replicasets '{"metadata":{"name":"r"},"spec":{"replicas":0,"selector":{"matchLabels":{"a":"b"}},"template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","image":"i"}]}}}}'
+    accepted PATCH "/apis/apps/v1/namespaces/default/replicasets/r/scale?fieldManager=one&force=true" '{"spec":{"replicas":1}}' application/apply-patch+yaml
+    refused PATCH "/apis/apps/v1/namespaces/default/replicasets/r/scale?fieldManager=two" '{"spec":{"replicas":2}}' 409 \
+        'conflict with "one" with subresource "scale": .spec.replicas' application/apply-patch+yaml
     # ephemeral containers and resize take their part of the pod
     accepted PATCH $ns/pods/p/ephemeralcontainers \
         '{"metadata":{"labels":{"x":"y"}},"spec":{"ephemeralContainers":[{"name":"e","image":"i"}]}}' application/merge-patch+json
