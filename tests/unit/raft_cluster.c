@@ -410,7 +410,8 @@ int cluster_change(struct cluster *c, enum raft_change_kind kind, uint64_t id, e
     raft_node_change(c->nodes[cluster_leader(c)].n, &q, &x->p);
     for (int ms = 0; ret == 1 && ms < 20000; ms++)
         sim_run_ms(c->w, 1);
-    x->ret = ret == 1 ? NULL : x->ret;
+    if (ret == 1) /* else x is gone */
+        x->ret = NULL;
     return ret;
 }
 
