@@ -353,7 +353,7 @@ t_bad_requests_get_kubernetes_answers() {
     same "$(api GET '/api/v1/pods?limit=1&continue=garbage')" 400
     same "$(api GET '/api/v1/pods?resourceVersion=abc')" 400
     same "$(api GET '/api/v1/pods?resourceVersion=999999999')" 504
-    same "$(api POST '/api/v1/namespaces/default/configmaps?dryRun=Some' "${json[@]}" -d '{"metadata":{"name":"x"}}')" 400
+    same "$(api POST '/api/v1/namespaces/default/configmaps?dryRun=Some' "${json[@]}" -d '{"metadata":{"name":"x"}}')" 422
     same "$(api POST '/api/v1/namespaces/default/configmaps?fieldValidation=Strict' "${json[@]}" -d '{"metadata":{"name":"x"},"dat":{}}')" 400
     same "$(api POST /api/v1/namespaces/default/configmaps "${json[@]}" -d '{"metadata":{"name":"once"}}')" 201
     same "$(api POST /api/v1/namespaces/default/configmaps "${json[@]}" -d '{"metadata":{"name":"once"}}')" 409
