@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "base/timefmt.h"
 
-enum { OP_PATIENCE_MS = 30000, TRANSFER_MS = 3000, KEY_MAX = 32 };
+enum { OP_PATIENCE_MS = 15000, TRANSFER_MS = 3000, KEY_MAX = 32 };
 
 /* Steps only the leader itself takes, beside those of members_op_kind. */
 enum { OWN_ROLE = 100, OWN_ADDRESS, OWN_RECORD, OWN_REMOVE };
@@ -418,14 +418,22 @@ static int step_transfer(struct members_op *op)
     return -EINPROGRESS;
 }
 
+static unsigned count_voters(const struct members *m)
+{
+    unsigned n = 0;
+    for (size_t i = 0; i < m->status.n_members; i++)
+        n += m->status.members[i].member.role == MEMBER_VOTER;
+    return n;
+}
+
 static int step_successor(struct members_op *op)
 {
     struct members *m = op->members;
     int i = best_candidate(m);
-    if (role_of(op) != MEMBER_VOTER)
-        return 0;
+    if (role_of(op) != MEMBER_VOTER || count_voters(m) % 2 == 0)
+        return 0; /* nobody need take its seat */
     if (i < 0)
-        return refuse(op, -EBUSY, "no standby keeps up with the log: let one join first");
+        return refuse(op, -EXDEV, "no standby keeps up with the log: let one join first");
     return change(op, RAFT_CHANGE_ROLE, m->status.members[i].member.id, MEMBER_VOTER, NULL);
 }
 
@@ -617,11 +625,9 @@ static unsigned odd_at_most(unsigned n)
 
 static bool fix_seats(struct members *m)
 {
-    unsigned voters = 0, candidates = 0;
-    for (size_t i = 0; i < m->status.n_members; i++) {
-        voters += m->status.members[i].member.role == MEMBER_VOTER;
+    unsigned voters = count_voters(m), candidates = 0;
+    for (size_t i = 0; i < m->status.n_members; i++)
         candidates += is_candidate(m, i);
-    }
     unsigned wanted = odd_at_most(voters + candidates);
     if (wanted > m->o.voters_max)
         wanted = m->o.voters_max;

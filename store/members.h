@@ -86,7 +86,7 @@ enum members_op_kind {
     MEMBERS_PROMOTE,  /* id: a voter, and free to be one; must keep up */
     MEMBERS_DEMOTE,   /* id: a standby, until promoted again */
     MEMBERS_TRANSFER, /* id, or 0 = the most advanced voter: leads */
-    MEMBERS_REPLACE,  /* id: a standby that keeps up gets its seat, it is removed */
+    MEMBERS_REPLACE, /* id: a standby that keeps up gets its seat, where the number of voters asks for it; it is removed */
 };
 
 struct members_op {

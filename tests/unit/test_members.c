@@ -273,7 +273,7 @@ static void test_operator_decides(void **state)
     world_init(&w, 3, 3);
     struct host *first = leader(&w);
     assert_int_equal(operate(&w, MEMBERS_REMOVE, 99), -ENOENT);
-    assert_int_equal(operate(&w, MEMBERS_REPLACE, first->id), -EBUSY); /* nobody to take the seat */
+    assert_int_equal(operate(&w, MEMBERS_REPLACE, first->id), -EXDEV); /* nobody to take the seat */
     uint64_t id = join(&w, 3);
     sim_run_ms(w.sim, 5000);
     assert_int_equal(operate(&w, MEMBERS_PROMOTE, id), 0);
@@ -291,7 +291,7 @@ static void test_operator_decides(void **state)
     stop(leader(&w), true);
     sim_run_ms(w.sim, REPLACE_MS + 5000);
     assert_int_equal(view(&w, id)->role, MEMBER_STANDBY);
-    assert_int_equal(operate(&w, MEMBERS_REPLACE, lost), -EBUSY);
+    assert_int_equal(operate(&w, MEMBERS_REPLACE, lost), -EXDEV);
     assert_int_equal(operate(&w, MEMBERS_PROMOTE, id), 0);
     assert_int_equal(operate(&w, MEMBERS_REMOVE, lost), 0);
     assert_null(view(&w, lost));
