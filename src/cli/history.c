@@ -63,6 +63,27 @@ static int ask(struct remote *remote, const char *path, struct buf *body, struct
     return 1;
 }
 
+/* Asks for path and tells what comes: v is the answer, body its text. The exit status. */
+static int ask_and_tell(const struct remote_options *ro, const struct command *c, const char *path, const void *options,
+                        int (*tell)(struct remote *remote, const void *options, const struct json *v, struct buf *body))
+{
+    struct remote *remote;
+    struct buf body = BUF_INIT(REMOTE_BODY_MAX);
+    struct arena a;
+    const struct json *v = NULL;
+    int rv = remote_open(ro, c->name, &remote);
+    if (rv)
+        return rv;
+    arena_init(&a, ARENA_MAX);
+    rv = ask(remote, path, &body, &a, &v);
+    if (!rv)
+        rv = tell(remote, options, v, &body);
+    arena_done(&a);
+    buf_done(&body);
+    remote_close(remote);
+    return rv;
+}
+
 /* ---- history ---- */
 
 static const struct option_row history_rows[] = {
@@ -113,25 +134,13 @@ static void print_history(const struct history_options *o, const struct json *v)
                SLICE_ARG(json_path_string(v, "oldest")));
 }
 
-static int history(const struct history_options *o, const struct command *c, const char *path)
+static int tell_history(struct remote *remote, const void *options, const struct json *v, struct buf *body)
 {
-    struct remote *remote;
-    struct buf body = BUF_INIT(REMOTE_BODY_MAX);
-    struct arena a;
-    const struct json *v = NULL;
-    int rv = remote_open(&o->remote, c->name, &remote);
-    if (rv)
-        return rv;
-    arena_init(&a, ARENA_MAX);
-    rv = ask(remote, path, &body, &a, &v);
-    if (!rv && remote_wants_json(remote))
-        printf("%.*s", (int)body.n, body.p);
-    else if (!rv)
-        print_history(o, v);
-    arena_done(&a);
-    buf_done(&body);
-    remote_close(remote);
-    return rv;
+    if (remote_wants_json(remote))
+        printf("%.*s", (int)body->n, body->p);
+    else
+        print_history(options, v);
+    return 0;
 }
 
 static int run_history(int argc, char **argv, const struct command *c)
@@ -148,7 +157,7 @@ static int run_history(int argc, char **argv, const struct command *c)
         buf_printf(&path, "&limit=%ld", o.limit);
     if (o.status)
         buf_add_str(&path, "&status=true");
-    rv = history(&o, c, path.p);
+    rv = ask_and_tell(&o.remote, c, path.p, &o, tell_history);
     buf_done(&path);
     return rv;
 }
@@ -192,25 +201,10 @@ static int create(struct remote *remote, const struct undelete_options *o, const
     return rv;
 }
 
-static int undelete(const struct undelete_options *o, const struct command *c, const char *path)
+static int tell_undelete(struct remote *remote, const void *options, const struct json *v, struct buf *body)
 {
-    struct remote *remote;
-    struct buf body = BUF_INIT(REMOTE_BODY_MAX);
-    struct arena a;
-    const struct json *v = NULL;
-    int rv = remote_open(&o->remote, c->name, &remote);
-    if (rv)
-        return rv;
-    arena_init(&a, ARENA_MAX);
-    rv = ask(remote, path, &body, &a, &v);
-    if (!rv) {
-        print_dropped(v);
-        rv = create(remote, o, v, &body);
-    }
-    arena_done(&a);
-    buf_done(&body);
-    remote_close(remote);
-    return rv;
+    print_dropped(v);
+    return create(remote, options, v, body);
 }
 
 static int run_undelete(int argc, char **argv, const struct command *c)
@@ -223,7 +217,7 @@ static int run_undelete(int argc, char **argv, const struct command *c)
         return rv == 1 ? 0 : rv;
     if (!make_path(c, &path, "deleted", rest, n, o.ns))
         return 2;
-    rv = undelete(&o, c, path.p);
+    rv = ask_and_tell(&o.remote, c, path.p, &o, tell_undelete);
     buf_done(&path);
     return rv;
 }
