@@ -1,18 +1,21 @@
 /* /pintle/v1/kv/SPACE/txn: transactions on keys and values of their own, for add-ons that would otherwise want an etcd.
  *   POST {compare: [...], then: [...], else: [...]} → {succeeded, revision, results}
  *
- * All comparisons hold → the operations of `then` are carried out, else those of `else`; all at one moment, or none. They
+ * All comparisons hold → the operations of `then` are carried out, else those of `else`; all at one moment, or none.
+ * They
  * go in order: a read sees what the same transaction wrote before it.
  *
  * A space is a prefix of keys that its users cannot leave: RBAC says who may post to which path. The table "pintle/kv"
  * holds nothing else, and no Kubernetes resource is ever stored in it.
  *
  * Happy path: a transaction that only reads is answered by any replica, from one linearizable state. One that may write
- * goes to the leader, which makes its state fresh, compares, reads, and proposes the writes together with a check of each
+ * goes to the leader, which makes its state fresh, compares, reads, and proposes the writes together with a check of
+ * each
  * key that was looked at; when another write came in between, all is done anew.
  *
  * Repetition: a follower that got no answer asks the next leader with the same id. The id that the store remembers says
- * more: which branch was taken and how many changes it made, so that the state from before, and with it the answer, can be
+ * more: which branch was taken and how many changes it made, so that the state from before, and with it the answer, can
+ * be
  * found again. When the event window no longer has that state, the answer is 504: it may be looked for. */
 #include <errno.h>
 #include <stdio.h>
@@ -21,8 +24,8 @@
 #include "base/text.h"
 
 enum {
-    KV_OPS_MAX = 128,      /* comparisons, and operations of either branch */
-    KV_KEY_MAX = 512,      /* bytes */
+    KV_OPS_MAX = 128,       /* comparisons, and operations of either branch */
+    KV_KEY_MAX = 512,       /* bytes */
     KV_VALUE_MAX = 1 << 20, /* bytes */
     KV_SPACE_MAX = 63,
     KV_KEYS_MAX = 100000, /* of all spaces together */
@@ -84,9 +87,9 @@ static int take_key(struct api_request *r, struct kv *k, const struct json *v, b
 {
     struct slice key = json_string(v);
     if (!json_is(v, JSON_STRING) || (!key.n && !may_be_empty) || !key_is_good(key))
-        return status_set(st, r->arena, 422, "a key must be text of 1 to %d bytes without control characters", KV_KEY_MAX);
-    *ret = slice_str(
-        arena_printf(r->arena, "%" SLICE_FMT "/%" SLICE_FMT, SLICE_ARG(k->space), SLICE_ARG(key)));
+        return status_set(st, r->arena, 422, "a key must be text of 1 to %d bytes without control characters",
+                          KV_KEY_MAX);
+    *ret = slice_str(arena_printf(r->arena, "%" SLICE_FMT "/%" SLICE_FMT, SLICE_ARG(k->space), SLICE_ARG(key)));
     return 0;
 }
 
@@ -130,7 +133,8 @@ static int take_compare(struct api_request *r, struct kv *k, const struct json *
 
 static int take_op(struct api_request *r, struct kv *k, struct kv_branch *b, const struct json *v, struct status *st)
 {
-    static const char *const names[] = {[KV_READ] = "read", [KV_LIST] = "list", [KV_PUT] = "put", [KV_DELETE] = "delete"};
+    static const char *const names[] = {
+        [KV_READ] = "read", [KV_LIST] = "list", [KV_PUT] = "put", [KV_DELETE] = "delete"};
     struct kv_op *op = &b->ops[b->n];
     const struct json *key = NULL;
     unsigned n = 0;
@@ -374,8 +378,8 @@ static struct slice id_of(struct api_request *r, bool taken, size_t changes)
 {
     if (!r->write_id.n)
         return SLICE_NONE;
-    struct slice id = slice_str(
-        arena_printf(r->arena, "%" SLICE_FMT "%c%zu", SLICE_ARG(r->write_id), taken ? '+' : '-', changes));
+    struct slice id =
+        slice_str(arena_printf(r->arena, "%" SLICE_FMT "%c%zu", SLICE_ARG(r->write_id), taken ? '+' : '-', changes));
     return id.n > STORE_REQUEST_ID_MAX ? SLICE_NONE : id;
 }
 
@@ -553,9 +557,11 @@ static void kv_try(struct api_request *r)
 
 static void on_fresh(struct api_request *r, int err)
 {
-    if (err == -EAGAIN && !r->user.forwarded && writes(((struct kv *)r->state)->branches) && false)
-        return;
-    if (err)
+    const struct kv *k = r->state;
+    bool may_write = writes(&k->branches[0]) || writes(&k->branches[1]);
+    if (err == -EAGAIN && may_write && !r->user.forwarded)
+        api_forward(r); /* leadership was lost meanwhile */
+    else if (err)
         api_reply_errno(r, err, "reading");
     else
         kv_try(r);
@@ -584,7 +590,8 @@ void api_kv(struct api_request *r)
     slice_cut(slice_from(r->path, base.n + 1), '/', &k->space, &what);
     r->state = k;
     if (!space_is_good(k->space) || !slice_eq_str(what, "txn"))
-        api_reply_error(r, 404, "want /pintle/v1/kv/SPACE/txn, SPACE being a name of small letters, digits, '-' and '.'");
+        api_reply_error(r, 404,
+                        "want /pintle/v1/kv/SPACE/txn, SPACE being a name of small letters, digits, '-' and '.'");
     else if (!slice_eq_str(r->method, "POST"))
         api_reply_error(r, 405, "this path is for POST only");
     else if (take_request(r, k, &st))
