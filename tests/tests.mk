@@ -34,6 +34,7 @@ UNIT_TESTS += tests/unit/test_kinds
 UNIT_TESTS += tests/unit/test_net
 UNIT_TESTS += tests/unit/test_net_raw
 UNIT_TESTS += tests/unit/test_websocket
+UNIT_TESTS += tests/unit/test_h2_streams
 UNIT_TESTS += tests/unit/test_chunkq
 UNIT_TESTS += tests/unit/test_net_sim
 UNIT_TESTS += tests/unit/test_apply
