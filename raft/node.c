@@ -332,7 +332,8 @@ static uint64_t transfer_target(struct raft_node *n)
 }
 
 /* Guard G12: the core is asked only once the other has everything. Asked before, it says TimeoutNow at the first answer
- * that comes in, whatever that answer is about; the other ignores it, still writing, and an election timeout is lost. */
+ * that comes in, whatever that answer is about; the other ignores it, still writing, and an election timeout is lost.
+ */
 static void ask_transfer(struct raft_node *n)
 {
     struct raft_event e = {.type = RAFT_TRANSFER};
@@ -345,8 +346,7 @@ bool node_hands_over(struct raft_node *n)
 {
     if (raft_state(&n->core) != RAFT_LEADER)
         return false;
-    return raft_transferee(&n->core) ||
-           (n->transfer_done && transfer_lag(n, transfer_target(n)) <= NODE_TRANSFER_LAG);
+    return raft_transferee(&n->core) || (n->transfer_done && transfer_lag(n, transfer_target(n)) <= NODE_TRANSFER_LAG);
 }
 
 /* A witness leads just long enough to bring what was committed to those that can serve it. */

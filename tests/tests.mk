@@ -183,6 +183,11 @@ tests_sim_test_broken_compare_SOURCES = tests/sim/test_broken.c tests/sim/broken
 tests_sim_test_broken_compare_LDADD = libjepsen.a $(LDADD)
 tests_sim_test_broken_compare_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=replica_txn
 
+check_PROGRAMS += tests/sim/test_takeover
+TESTS += tests/sim/test_takeover
+tests_sim_test_takeover_SOURCES = tests/sim/test_takeover.c tests/sim/cluster.c tests/sim/cluster.h \
+	tests/sim/fake_node.c tests/sim/fake_node.h
+
 check_PROGRAMS += tests/sim/test_backup
 TESTS += tests/sim/test_backup
 tests_sim_test_backup_SOURCES = tests/sim/test_backup.c tests/sim/cluster.c tests/sim/cluster.h \

@@ -7,7 +7,8 @@
  *
  * A request whose bytes cannot have reached the leader, or that it answered with 503 (nothing was proposed), is tried
  * again for FORWARD_WAIT_MS: at once when somebody else leads, and now and then. One that comes from another replica to
- * one that may just have been elected waits here for FORWARD_ELECTED_MS. One that may have reached it is tried again too: it carries an id that its transaction is
+ * one that may just have been elected waits here for FORWARD_ELECTED_MS. One that may have reached it is tried again
+ * too: it carries an id that its transaction is
  * remembered by, so that a leader that finds it done answers as the first would have. When the answer has not come by
  * then, or a leader cannot tell any more, it is 504 for the client to look. */
 #include <errno.h>

@@ -65,7 +65,8 @@ static void local_cancel(struct client *c, struct client_call *handle)
 
 /* ---- informers over the replica's own tables ----
  *
- * An informer begins with all there is at one revision: the tree as it was then, which costs nothing to keep. The client's
+ * An informer begins with all there is at one revision: the tree as it was then, which costs nothing to keep. The
+ * client's
  * informers tell of theirs one after the other, a piece a turn of the loop, so that a new leader answers clients
  * meanwhile, however large its state is. What happens after that revision waits in the event window. */
 
@@ -73,7 +74,7 @@ enum { OPENED_KEPT = 16, PIECE_OBJECTS = 256, PIECE_BYTES = 256 << 10 };
 
 struct local_informer {
     struct informer base;
-    struct list link; /* the client's listings */
+    struct list link;         /* the client's listings */
     struct tree_node *listed; /* while it lists: all there was */
     struct tree_iter at;
     struct api *api;
