@@ -161,7 +161,10 @@ static int csr_prepare(struct strategy *s)
     const struct user *u = &s->r->user;
     struct json *spec = json_object_at(a, s->obj, "spec"), *groups = json_new_array(a);
     json_set_str(a, spec, "username", json_new_string(a, u->name));
-    json_set_str(a, spec, "uid", u->uid.n ? json_new_string(a, u->uid) : NULL);
+    json_del_str(spec, "uid");
+    json_del_str(spec, "extra");
+    if (u->uid.n)
+        json_set_str(a, spec, "uid", json_new_string(a, u->uid));
     for (size_t i = 0; i < u->n_groups; i++)
         json_append(groups, json_new_string(a, u->groups[i]));
     json_set_str(a, spec, "groups", groups);

@@ -43,8 +43,7 @@ struct slice convert_field_label(struct arena *a, const struct resource *res, st
     bool nested = slice_cut(label, '.', &member, &rest);
     for (size_t i = 0; i < sizeof event_names / sizeof *event_names; i++)
         if (slice_eq_str(member, event_names[i][1]))
-            return slice_str(
-                arena_printf(a, "%s%s%" SLICE_FMT, event_names[i][0], nested ? "." : "", SLICE_ARG(rest)));
+            return slice_str(arena_printf(a, "%s%s%" SLICE_FMT, event_names[i][0], nested ? "." : "", SLICE_ARG(rest)));
     return label;
 }
 

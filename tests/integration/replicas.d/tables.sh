@@ -8,3 +8,4 @@ tabled() {
 }
 
 t_tables_selectors() { tabled selectors; }
+t_tables_created() { tabled created service_fields admitted; }
