@@ -53,6 +53,7 @@ struct http_exchange {
     bool deferred;           /* h2: the protocol waits for more bytes */
     int reject;              /* h2: the code for a request that is not for the handler; 0 = none */
     bool expects;            /* asked for 100-continue */
+    unsigned message;        /* of a WebSocket: each write is a frame of this opcode; 0 = it is none */
     int32_t stream_id;       /* h2 */
     size_t held;             /* h2: body bytes not yet given back to the connection's window */
     void *ctx;
