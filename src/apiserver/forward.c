@@ -70,6 +70,8 @@ void api_forward_free(struct api_forward *f)
         return;
     for (size_t i = 0; i < API_MEMBERS_MAX; i++)
         http_client_free(f->peers[i].client);
+    list_each (it, &f->waiting)
+        list_remove(it); /* these end with their requests */
     mem_free(f);
 }
 
