@@ -39,6 +39,7 @@ libpintle_a_SOURCES += \
   src/apiserver/snapshot.c \
   src/apiserver/special.c src/apiserver/special.h \
   src/apiserver/strategy.c src/apiserver/strategy.h \
+  src/apiserver/strategy_pod.c \
   src/apiserver/strategy_service.c \
   src/apiserver/strategy_sub.c \
   src/apiserver/token.c \

@@ -7,6 +7,7 @@
 
 #include "apiserver/output.h"
 #include "apiserver/special.h"
+#include "auth/authn.h"
 #include "base/mem.h"
 #include "object/meta.h"
 
@@ -263,10 +264,11 @@ void api_pod_log(struct api_request *r)
 
 /* ---- tunnels ---- */
 
-/* Headers that belong to the connection to us, or say who the caller is. */
+/* Headers that belong to the connection to us, or say who the caller is (a subprotocol may hold a token). */
 static bool stays_here(struct slice name)
 {
-    static const char *const own[] = {"host", "authorization", "content-length", "transfer-encoding", "cookie"};
+    static const char *const own[] = {"host",   "authorization",         "content-length", "transfer-encoding",
+                                      "cookie", "sec-websocket-protocol"};
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
         if (slice_eq_str(name, own[i]))
             return true;
@@ -277,9 +279,12 @@ static size_t passed_headers(struct api_request *r, struct http_header *out)
 {
     const struct http_request *q = http_request(r->http);
     size_t n = 0;
-    for (size_t i = 0; i < q->n_headers && n < NODE_HEADERS_MAX; i++)
+    for (size_t i = 0; i < q->n_headers && n < NODE_HEADERS_MAX - 1; i++)
         if (!stays_here(q->headers[i].name))
             out[n++] = q->headers[i];
+    struct slice protocols = authn_subprotocols(r->http, r->arena);
+    if (protocols.n)
+        out[n++] = (struct http_header){SLICE("sec-websocket-protocol"), protocols};
     return n;
 }
 

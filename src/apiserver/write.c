@@ -554,6 +554,16 @@ static bool may_vanish(const struct write *w)
            json_int(json_path(w->obj, "metadata.deletionGracePeriodSeconds"), 0) == 0;
 }
 
+/* What lists are selected by, as the stored version calls it, whichever version was written. */
+static int add_attrs(struct api_request *r, struct write *w)
+{
+    const struct resource *res = storage_of(w->res);
+    const struct json *obj = w->obj;
+    if (res != w->res && res->n_selectable)
+        obj = object_convert(r->arena, res, json_clone(r->arena, w->obj));
+    return obj ? api_attrs(r->arena, res, obj, &w->attrs) : -ENOMEM;
+}
+
 static void write_object(struct api_request *r, struct write *w, struct json *old)
 {
     struct status st = {0};
@@ -571,7 +581,7 @@ static void write_object(struct api_request *r, struct write *w, struct json *ol
         write_done(w);
         answer_item(r, w, item, false);
         item_unref(item);
-    } else if (api_attrs(r->arena, storage_of(w->res), w->obj, &w->attrs)) {
+    } else if (add_attrs(r, w)) {
         write_done(w);
         api_reply_error(r, 413, "the object has more labels than the limit allows");
     } else {
