@@ -25,6 +25,7 @@ UNIT_TESTS += tests/unit/test_members
 UNIT_TESTS += tests/unit/test_raft_members
 UNIT_TESTS += tests/unit/test_raft_uv
 UNIT_TESTS += tests/unit/test_sealer
+UNIT_TESTS += tests/unit/test_clock
 UNIT_TESTS += tests/unit/test_seal
 UNIT_TESTS += tests/unit/test_raft_testimony
 UNIT_TESTS += tests/unit/test_raft_flips
