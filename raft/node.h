@@ -12,7 +12,7 @@
  *
  * Ownership: the caller owns the state machine behind the callbacks, struct raft_proposal and struct raft_read; each
  * is handed back exactly once through its done. Thread: the loop's. Snapshots are written on a pool thread from a
- * frozen view of the state. The guards G1 to G10 that libraft's core needs are named where they are kept. */
+ * frozen view of the state. The guards G1 to G12 that libraft's core needs are named where they are kept. */
 #ifndef PINTLE_RAFT_NODE_H
 #define PINTLE_RAFT_NODE_H
 

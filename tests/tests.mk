@@ -34,6 +34,7 @@ UNIT_TESTS += tests/unit/test_kinds
 UNIT_TESTS += tests/unit/test_net
 UNIT_TESTS += tests/unit/test_net_raw
 UNIT_TESTS += tests/unit/test_websocket
+UNIT_TESTS += tests/unit/test_h2_streams
 UNIT_TESTS += tests/unit/test_chunkq
 UNIT_TESTS += tests/unit/test_net_sim
 UNIT_TESTS += tests/unit/test_apply
@@ -187,6 +188,11 @@ tests_sim_test_broken_g2_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=raft_step
 tests_sim_test_broken_compare_SOURCES = tests/sim/test_broken.c tests/sim/broken.h tests/sim/broken_compare.c $(JEPSEN_SIM)
 tests_sim_test_broken_compare_LDADD = libjepsen.a $(LDADD)
 tests_sim_test_broken_compare_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=replica_txn
+
+check_PROGRAMS += tests/sim/test_takeover
+TESTS += tests/sim/test_takeover
+tests_sim_test_takeover_SOURCES = tests/sim/test_takeover.c tests/sim/cluster.c tests/sim/cluster.h \
+	tests/sim/fake_node.c tests/sim/fake_node.h
 
 check_PROGRAMS += tests/sim/test_backup
 TESTS += tests/sim/test_backup

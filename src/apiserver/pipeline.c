@@ -520,6 +520,7 @@ static void on_role(struct replica_listener *l, bool is_leader, uint64_t term, u
     struct api *api = container_of(l, struct api, role);
     (void)term;
     api_note_leader(api, leader_id);
+    api_forward_leader(api);
     if (is_leader)
         api_bootstrap_start(api->bootstrap);
     else

@@ -149,6 +149,8 @@ struct http_call_options {
 
 /* Connects on demand; one connection with HTTP/2, up to 8 with HTTP/1.1. */
 struct http_client *http_client_new(struct loop *l, const struct http_client_options *o);
+/* Connects now, if there is no connection: the first call need not wait for it. */
+void http_client_warm(struct http_client *c);
 /* Open calls end with -ESHUTDOWN before this returns. Not from inside a callback of the client. NULL is fine. */
 void http_client_free(struct http_client *c);
 /* Never NULL; the handle is valid until on_done. A method, path or header with control characters in it ends with

@@ -30,7 +30,7 @@ struct load {
     const char *dir;
     struct http_client *clients[CONNECTIONS_MAX], *writer;
     uint64_t *latencies, started, next_key, longest;
-    size_t n, errors, began;
+    size_t n, errors, began, n_written;
     struct loop_timer end, write;
 };
 
@@ -271,11 +271,23 @@ static void write_one(struct load *l)
     buf_done(&body);
 }
 
+/* As many as are due by now. */
 static void on_write(struct loop_timer *t)
 {
     struct load *l = container_of(t, struct load, write);
-    loop_timer_start(l->loop, t, 1000 / l->rate);
-    write_one(l);
+    uint64_t due = (loop_now(l->loop) - l->started) * l->rate / 1000000000;
+    loop_timer_start(l->loop, t, 1);
+    for (; l->n_written < due; l->n_written++)
+        write_one(l);
+}
+
+static void on_first_write(struct loop_timer *t)
+{
+    struct load *l = container_of(t, struct load, write);
+    l->started = loop_now(l->loop); /* what is counted begins here */
+    l->write.cb = on_write;
+    loop_timer_start(l->loop, &l->end, l->seconds * 1000);
+    on_write(t);
 }
 
 /* ---- the end ---- */
@@ -337,13 +349,14 @@ static void run(struct load *l, const char *address)
         ops[i] = (struct op){.load = l, .client = l->clients[i % l->connections]};
         (l->mode == WATCH ? start_watch : start)(&ops[i]);
     }
+    l->end.cb = on_end;
     if (l->mode == WATCH) {
         l->writer = connect_to(l, address, tls);
-        l->write.cb = on_write;
+        l->write.cb = on_first_write;
         loop_timer_start(l->loop, &l->write, 1000); /* all watchers are there by then */
+    } else {
+        loop_timer_start(l->loop, &l->end, l->seconds * 1000);
     }
-    l->end.cb = on_end;
-    loop_timer_start(l->loop, &l->end, l->seconds * 1000);
     loop_run(l->loop);
 }
 
