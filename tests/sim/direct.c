@@ -452,5 +452,5 @@ static void check_ttl(const struct history *h, struct verdict *v)
     check_lease(h, (uint64_t)SLACK_MS * 1000000, v);
 }
 
-const struct workload workload_txn = {.name = "txn", .check = check_txn};
+const struct workload workload_lists = {.name = "lists", .check = check_txn};
 const struct workload workload_ttl = {.name = "ttl", .check = check_ttl};
