@@ -3,7 +3,7 @@
 
 #include "store/clock.h"
 
-#define S 1000000000ull
+#define S    1000000000ull
 #define HOUR (3600 * S)
 
 static const uint64_t noon = 1000 * 24 * HOUR;
