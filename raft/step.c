@@ -388,8 +388,8 @@ static void step_vote_unlisted(struct raft_node *n, struct raft_event *e)
 }
 
 /* Guard G2: while it answers a vote request, a server counts itself a voter, whatever its newest configuration says,
- * and also when it is not in it; else a promotion and the leader's death may leave nobody who can be elected. Whether its
- * vote counts is for the candidate's configuration to say (Raft §4.1). */
+ * and also when it is not in it; else a promotion and the leader's death may leave nobody who can be elected. Whether
+ * its vote counts is for the candidate's configuration to say (Raft §4.1). */
 static void step_vote(struct raft_node *n, struct raft_event *e)
 {
     struct raft_configuration *c = &n->core.configuration;
