@@ -114,17 +114,18 @@ int pods_sandbox_id(const struct pods *p, struct slice ns, struct slice name, ch
     return -ENOENT;
 }
 
-int pods_container_id(const struct pods *p, struct slice ns, struct slice name, struct slice container, bool previous,
-                      char *out, size_t n)
+int pods_container_id(const struct pods *p, struct slice ns, struct slice name, struct slice container, char *out,
+                      size_t n)
 {
-    (void)p, (void)ns, (void)name, (void)container, (void)previous, (void)out, (void)n;
+    (void)p, (void)ns, (void)name, (void)container, (void)out, (void)n;
     return -ENOENT;
 }
 
 int pods_log_path(const struct pods *p, struct slice ns, struct slice name, struct slice container, bool previous,
-                  char *out, size_t n)
+                  char *out, size_t n, char why[512])
 {
     (void)p;
+    snprintf(why, 512, "no such log");
     if (!slice_eq_str(ns, "ns") || !slice_eq_str(name, "pod") || !slice_eq_str(container, "c") || previous)
         return -ENOENT;
     snprintf(out, n, "%s", log_file(""));
