@@ -151,11 +151,11 @@ static bool address_taken(const struct raft_configuration *c, const struct raft_
     return false;
 }
 
-static int check_change(const struct raft_node *n, const struct raft_change_request *q)
+static int check_change(struct raft_node *n, const struct raft_change_request *q)
 {
     const struct raft_configuration *c = &n->core.configuration;
     bool known = node_member(n, q->member.id), own = q->member.id == n->o.id;
-    if (!n->told_leader || n->failed || n->closing || raft_transferee((struct raft *)&n->core))
+    if (!n->told_leader || n->failed || n->closing || node_hands_over(n))
         return -EAGAIN;
     if (n->change || c->n == 0 || n->core.configuration_uncommitted_index)
         return -EBUSY;

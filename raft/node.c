@@ -270,6 +270,11 @@ static void fill_told(const struct raft_node *n, struct raft_status *ret, size_t
         memcpy(ret->members[i].info, info.p, info.n);
 }
 
+uint64_t raft_node_commit_index(const struct raft_node *n)
+{
+    return n->core_open ? raft_commit_index((struct raft *)&n->core) : n->applied;
+}
+
 void raft_node_status(const struct raft_node *n, struct raft_status *ret)
 {
     struct raft *r = (struct raft *)&n->core;
@@ -316,12 +321,37 @@ static uint64_t most_advanced(struct raft_node *n)
     return best;
 }
 
+/* Entries that the one who is to lead lacks, or UINT64_MAX when it cannot be told that it may lead. */
+static uint64_t transfer_lag(struct raft_node *n, uint64_t to)
+{
+    raft_index match = 0;
+    uint64_t last = entries_last(&n->log);
+    if (!to || !n->transport || !transport_is_up(n->transport, to) || raft_match_index(&n->core, to, &match))
+        return UINT64_MAX;
+    return last > match ? last - match : 0;
+}
+
+static uint64_t transfer_target(struct raft_node *n)
+{
+    return n->transfer_to ? n->transfer_to : most_advanced(n);
+}
+
+/* Guard G12: the core is asked only once the other has everything. Asked before, it says TimeoutNow at the first answer
+ * that comes in, whatever that answer is about; the other ignores it, still writing, and an election timeout is lost.
+ */
 static void ask_transfer(struct raft_node *n)
 {
     struct raft_event e = {.type = RAFT_TRANSFER};
-    e.transfer.server_id = n->transfer_to ? n->transfer_to : most_advanced(n);
-    if (e.transfer.server_id)
+    e.transfer.server_id = transfer_target(n);
+    if (e.transfer.server_id && transfer_lag(n, e.transfer.server_id) == 0)
         node_step(n, &e);
+}
+
+bool node_hands_over(struct raft_node *n)
+{
+    if (raft_state(&n->core) != RAFT_LEADER)
+        return false;
+    return raft_transferee(&n->core) || (n->transfer_done && transfer_lag(n, transfer_target(n)) <= NODE_TRANSFER_LAG);
 }
 
 /* A witness leads just long enough to bring what was committed to those that can serve it. */
@@ -337,6 +367,7 @@ static void end_transfer(struct raft_node *n, int err)
     void (*done)(void *, int) = n->transfer_done;
     n->transfer_done = NULL;
     loop_timer_stop(n->l, &n->transfer_timer);
+    node_wake(n); /* what was held back goes on, if we lead still */
     done(n->transfer_ctx, err);
 }
 

@@ -33,6 +33,7 @@ enum {
     NODE_SUBMIT_BYTES = 4 << 20,    /* bytes of one submit, but at least one entry */
     NODE_APPLY_BATCH = 4096,        /* entries applied in one turn */
     NODE_INFLIGHT = 4096,           /* guard G6 */
+    NODE_TRANSFER_LAG = 16384,      /* entries the next leader may lack for proposals to be held back for it */
     NODE_DROP_ELECTIONS = 4,        /* election timeouts that proposals wait for the next leader to commit them */
     NODE_CAPACITY = 60000,          /* guard G7: MiB of disk we tell the core we have */
     NODE_BACKLOG_MAX = 96 << 20,    /* bytes waiting for the disk beyond which a follower drops appends */
@@ -201,6 +202,8 @@ void node_fail(struct raft_node *n, int err, const char *reason);
 /* Makes another turn happen soon. */
 void node_wake(struct raft_node *n);
 void node_check_transfer(struct raft_node *n);
+/* We lead, and take nothing new as another is about to. */
+bool node_hands_over(struct raft_node *n);
 void node_hand_on(struct raft_node *n);
 
 /* members.c */

@@ -180,11 +180,14 @@ static void submit_queued(struct raft_node *n)
 {
     if (list_empty(&n->queued))
         return;
-    /* What is appended while leadership is handed over would be lost with it. */
-    if (raft_state(&n->core) != RAFT_LEADER || raft_transferee(&n->core)) {
+    if (raft_state(&n->core) != RAFT_LEADER) {
         fail_queued(n);
         return;
     }
+    /* Held back while leadership is handed over, so that the next leader can have all there is (Raft thesis §3.10).
+     * The queue fails when it leads, and goes on when it does not. */
+    if (node_hands_over(n))
+        return;
     struct raft_entry *entries = mem_alloc(NODE_SUBMIT_ENTRIES * sizeof(*entries));
     unsigned count = 0;
     size_t bytes = 0;

@@ -25,6 +25,7 @@ UNIT_TESTS += tests/unit/test_members
 UNIT_TESTS += tests/unit/test_raft_members
 UNIT_TESTS += tests/unit/test_raft_uv
 UNIT_TESTS += tests/unit/test_sealer
+UNIT_TESTS += tests/unit/test_clock
 UNIT_TESTS += tests/unit/test_seal
 UNIT_TESTS += tests/unit/test_raft_testimony
 UNIT_TESTS += tests/unit/test_raft_flips
@@ -33,6 +34,8 @@ UNIT_TESTS += tests/unit/test_validate
 UNIT_TESTS += tests/unit/test_kinds
 UNIT_TESTS += tests/unit/test_net
 UNIT_TESTS += tests/unit/test_net_raw
+UNIT_TESTS += tests/unit/test_websocket
+UNIT_TESTS += tests/unit/test_h2_streams
 UNIT_TESTS += tests/unit/test_chunkq
 UNIT_TESTS += tests/unit/test_net_sim
 UNIT_TESTS += tests/unit/test_apply
@@ -51,12 +54,15 @@ UNIT_TESTS += tests/unit/test_client_servers
 UNIT_TESTS += tests/unit/test_proxy_rules
 UNIT_TESTS += tests/unit/test_encodings
 UNIT_TESTS += tests/unit/test_openapi
+UNIT_TESTS += tests/unit/test_tables
 
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 
 tests_unit_test_kinds_CPPFLAGS = $(AM_CPPFLAGS) -DKINDS_FILE='"$(abs_top_srcdir)/tests/data/kinds.jsonl"'
 EXTRA_DIST += tests/data/kinds.jsonl
+tests_unit_test_tables_CPPFLAGS = $(AM_CPPFLAGS) -DDATA='"$(abs_top_srcdir)/tests/data"'
+EXTRA_DIST += tests/data/defaults.tsv tests/data/columns.tsv tests/data/cells.tsv tests/data/selectors.tsv tests/unit/table.h
 tests_unit_test_loop_uv_SOURCES = tests/unit/test_loop_uv.c tests/unit/loop_common.c tests/unit/loop_common.h
 tests_unit_test_raft_members_SOURCES = tests/unit/test_raft_members.c tests/unit/raft_cluster.c tests/unit/raft_cluster.h
 tests_unit_test_raft_sim_SOURCES = tests/unit/test_raft_sim.c tests/unit/raft_cluster.c tests/unit/raft_cluster.h
@@ -65,6 +71,7 @@ tests_unit_test_raft_testimony_SOURCES = tests/unit/test_raft_testimony.c tests/
 tests_unit_test_loop_sim_SOURCES = tests/unit/test_loop_sim.c tests/unit/loop_common.c tests/unit/loop_common.h
 tests_unit_test_net_SOURCES = tests/unit/test_net.c tests/unit/net_common.c tests/unit/net_common.h
 tests_unit_test_net_raw_SOURCES = tests/unit/test_net_raw.c tests/unit/net_common.c tests/unit/net_common.h
+tests_unit_test_websocket_SOURCES = tests/unit/test_websocket.c tests/unit/net_common.c tests/unit/net_common.h
 tests_unit_test_auth_SOURCES = tests/unit/test_auth.c tests/unit/net_common.c tests/unit/net_common.h
 tests_unit_test_agent_logs_SOURCES = tests/unit/test_agent_logs.c tests/unit/net_common.c tests/unit/net_common.h
 tests_unit_test_client_servers_SOURCES = tests/unit/test_client_servers.c tests/unit/net_common.c tests/unit/net_common.h
@@ -182,6 +189,11 @@ tests_sim_test_broken_g2_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=raft_step
 tests_sim_test_broken_compare_SOURCES = tests/sim/test_broken.c tests/sim/broken.h tests/sim/broken_compare.c $(JEPSEN_SIM)
 tests_sim_test_broken_compare_LDADD = libjepsen.a $(LDADD)
 tests_sim_test_broken_compare_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=replica_txn
+
+check_PROGRAMS += tests/sim/test_takeover
+TESTS += tests/sim/test_takeover
+tests_sim_test_takeover_SOURCES = tests/sim/test_takeover.c tests/sim/cluster.c tests/sim/cluster.h \
+	tests/sim/fake_node.c tests/sim/fake_node.h
 
 check_PROGRAMS += tests/sim/test_backup
 TESTS += tests/sim/test_backup

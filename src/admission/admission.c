@@ -220,6 +220,22 @@ static int priority(struct admission *ad, struct status *st)
     return 0;
 }
 
+/* No more than one PriorityClass is the default. */
+static int one_default_class(struct admission *ad, struct status *st)
+{
+    struct default_class d = {0};
+    if (!is_resource(ad, "scheduling.k8s.io", "priorityclasses") || ad->op == ADMIT_DELETE ||
+        !json_bool(json_get_str(ad->obj, "globalDefault"), false))
+        return 0;
+    ad->each(ad->ctx, ad->res, SLICE_NONE, note_default_class, &d);
+    if (!d.found || slice_eq(meta_name(d.found), meta_name(ad->obj)))
+        return 0;
+    return forbidden(
+        ad, st,
+        arena_printf(ad->a, "PriorityClass %" SLICE_FMT " is already marked as default. Only one default can exist",
+                     SLICE_ARG(meta_name(d.found))));
+}
+
 /* ---- DefaultTolerationSeconds ---- */
 
 static bool tolerates(const struct json *tolerations, const char *key)
@@ -406,7 +422,7 @@ static const struct plugin plugins[] = {
     {"ServiceAccount", service_account, NULL},
     {"NodeRestriction", NULL, node_restriction},
     {"TaintNodesByCondition", taint_new_node, NULL},
-    {"Priority", priority, NULL},
+    {"Priority", priority, one_default_class},
     {"DefaultTolerationSeconds", default_toleration_seconds, NULL},
     {"StorageObjectInUseProtection", storage_protection, NULL},
 };

@@ -14,6 +14,7 @@ libpintle_a_SOURCES += \
   src/apiserver/history.c \
   src/apiserver/internal.h \
   src/apiserver/join.c \
+  src/apiserver/kv.c \
   src/apiserver/members.c \
   src/apiserver/negotiate.c \
   src/apiserver/nodeproxy.c src/apiserver/nodeproxy.h \
@@ -41,6 +42,7 @@ libpintle_a_SOURCES += \
   src/apiserver/snapshot.c \
   src/apiserver/special.c src/apiserver/special.h \
   src/apiserver/strategy.c src/apiserver/strategy.h \
+  src/apiserver/strategy_pod.c \
   src/apiserver/strategy_service.c \
   src/apiserver/strategy_sub.c \
   src/apiserver/token.c \

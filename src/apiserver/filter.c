@@ -1,6 +1,20 @@
 #include "apiserver/filter.h"
 
+#include "object/convert.h"
 #include "object/meta.h"
+
+/* The store knows objects by the labels of the version that is stored. */
+static void rename_fields(struct api_request *r, struct selector *fields)
+{
+    struct selector_term *terms = arena_alloc(r->arena, fields->n * sizeof *terms);
+    if (r->res->storage == r->res || !terms)
+        return;
+    for (size_t i = 0; i < fields->n; i++) {
+        terms[i] = fields->terms[i];
+        terms[i].key = convert_field_label(r->arena, r->res, terms[i].key);
+    }
+    fields->terms = terms;
+}
 
 int api_filter_parse(struct api_request *r, struct api_filter *f, struct status *st)
 {
@@ -10,6 +24,7 @@ int api_filter_parse(struct api_request *r, struct api_filter *f, struct status 
         rv = selector_parse_fields(r->arena, r->res, r->options.field_selector, &f->fields, st);
     if (rv)
         return rv;
+    rename_fields(r, &f->fields);
     struct slice ns = r->res->namespaced ? r->ns : SLICE_NONE;
     struct slice wanted_ns = selector_exact(&f->fields, SLICE("metadata.namespace"));
     struct slice name = r->name.n ? r->name : selector_exact(&f->fields, SLICE("metadata.name"));

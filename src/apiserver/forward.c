@@ -2,11 +2,13 @@
  * believes only from another server (x-remote-user …, auth/authn.h). One HTTP/2 connection to each other replica.
  *
  * A leader that says nothing for FORWARD_QUIET_MS is probed, and after as long again its connection is given up:
- * packets
- * that were lost while a link was cut are sent again later and later, long after the link is whole.
+ * packets that were lost while a link was cut are sent again later and later, long after the link is whole. The
+ * connection to a new leader is made when it is heard of, not when it is needed.
  *
  * A request whose bytes cannot have reached the leader, or that it answered with 503 (nothing was proposed), is tried
- * again for FORWARD_WAIT_MS. One that may have reached it is tried again too: it carries an id that its transaction is
+ * again for FORWARD_WAIT_MS: at once when somebody else leads, and now and then. One that comes from another replica to
+ * one that may just have been elected waits here for FORWARD_ELECTED_MS. One that may have reached it is tried again
+ * too: it carries an id that its transaction is
  * remembered by, so that a leader that finds it done answers as the first would have. When the answer has not come by
  * then, or a leader cannot tell any more, it is 504 for the client to look. */
 #include <errno.h>
@@ -21,6 +23,7 @@ enum {
     FORWARD_TIMEOUT_MS = 30000,
     FORWARD_WAIT_MS = 3000,
     FORWARD_RETRY_MS = 20,
+    FORWARD_ELECTED_MS = 100, /* from an election to the new leader's first commit, generously */
     FORWARD_QUIET_MS = 500
 };
 
@@ -35,12 +38,15 @@ struct api_forward {
     struct api *api;
     struct peer peers[API_MEMBERS_MAX]; /* the place of one that leads no more is taken by the next */
     size_t next;
+    struct list waiting; /* struct forwarding, to be tried again */
 };
 
 struct forwarding {
+    struct list link; /* waiting, while its timer runs */
     struct api_request *r;
     struct loop_timer timer;
     uint64_t deadline;
+    uint64_t tried;  /* the member that it was last sent to; 0 = none */
     struct slice id; /* of the write: the same each time it is tried */
     struct buf body;
     uint64_t since; /* a revision from before the request was first sent, 0 = it was not */
@@ -54,6 +60,7 @@ struct api_forward *api_forward_new(struct api *api)
 {
     struct api_forward *f = mem_new(struct api_forward);
     f->api = api;
+    list_init(&f->waiting);
     return f;
 }
 
@@ -63,6 +70,8 @@ void api_forward_free(struct api_forward *f)
         return;
     for (size_t i = 0; i < API_MEMBERS_MAX; i++)
         http_client_free(f->peers[i].client);
+    list_each (it, &f->waiting)
+        list_remove(it); /* these end with their requests */
     mem_free(f);
 }
 
@@ -101,6 +110,7 @@ static void forward_try(struct forwarding *fw);
 
 static void forward_end(struct forwarding *fw)
 {
+    list_remove(&fw->link);
     loop_timer_stop(fw->r->api->loop, &fw->timer);
     buf_done(&fw->body);
 }
@@ -113,9 +123,12 @@ static void forward_close(struct api_request *r)
 
 static void forward_later(struct forwarding *fw)
 {
+    struct api *api = fw->r->api;
+    uint64_t leader = replica_leader(api->o.replica);
     fw->r->waiting = fw;
     fw->r->on_close = forward_close;
-    loop_timer_start(fw->r->api->loop, &fw->timer, FORWARD_RETRY_MS);
+    list_push(&api->forward->waiting, &fw->link);
+    loop_timer_start(api->loop, &fw->timer, leader && fw->tried && leader != fw->tried ? 0 : FORWARD_RETRY_MS);
 }
 
 /* What of an answer's head is the API's; the rest is the connection's. */
@@ -183,7 +196,17 @@ static void on_timer(struct loop_timer *t)
 {
     struct forwarding *fw = container_of(t, struct forwarding, timer);
     fw->r->on_close = NULL;
+    list_remove(&fw->link);
     forward_try(fw);
+}
+
+void api_forward_leader(struct api *api)
+{
+    struct http_client *client = client_of_leader(api->forward);
+    if (client)
+        http_client_warm(client);
+    list_each (it, &api->forward->waiting)
+        loop_timer_start(api->loop, &container_of(it, struct forwarding, link)->timer, 0);
 }
 
 static void add(struct http_header *h, size_t *n, const char *name, struct slice value)
@@ -215,6 +238,16 @@ static void forward_try(struct forwarding *fw)
         api_run(r);
         return;
     }
+    if (r->user.forwarded) { /* another one leads, or nobody: the first replica tries again */
+        uint64_t leader = replica_leader(r->api->o.replica);
+        if ((!leader || leader == r->api->o.id) && loop_now(r->api->loop) < fw->deadline) {
+            forward_later(fw);
+            return;
+        }
+        forward_end(fw);
+        api_reply_errno(r, -EAGAIN, "writing");
+        return;
+    }
     if (!client) {
         if (!api_no_quorum(r->api) && loop_now(r->api->loop) < fw->deadline) {
             forward_later(fw);
@@ -224,6 +257,7 @@ static void forward_try(struct forwarding *fw)
         api_reply_errno(r, fw->unknown ? -ETIMEDOUT : -EAGAIN, "passing the request to the leader");
         return;
     }
+    fw->tried = replica_leader(r->api->o.replica);
     struct http_header headers[FORWARD_HEADERS_MAX];
     size_t n = 0;
     add(headers, &n, "content-type", r->content_type);
@@ -272,15 +306,13 @@ void api_forward(struct api_request *r)
         api_reply_error(r, 403, "the name of the user cannot be passed to the leader");
         return;
     }
-    if (r->user.forwarded) { /* the leader we were taken for is another one by now: the first replica tries again */
-        api_reply_errno(r, -EAGAIN, "writing");
-        return;
-    }
     struct forwarding *fw = arena_state(r->arena, struct forwarding);
     *fw = (struct forwarding){.r = r, .timer.cb = on_timer, .body = BUF_INIT(API_ARENA_MAX)};
+    list_init(&fw->link);
     bool came_back = r->forward_until != 0;
     if (!came_back)
-        r->forward_until = loop_now(r->api->loop) + (uint64_t)FORWARD_WAIT_MS * 1000000;
+        r->forward_until =
+            loop_now(r->api->loop) + (uint64_t)(r->user.forwarded ? FORWARD_ELECTED_MS : FORWARD_WAIT_MS) * 1000000;
     fw->deadline = r->forward_until;
     if (r->write_id.n) { /* we led for a while */
         fw->id = r->write_id;

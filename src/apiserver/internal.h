@@ -146,7 +146,8 @@ void api_tokens_free(struct api_tokens *t);
 /* False when user is a bootstrap token's that is gone or has expired. */
 bool api_token_stands(struct api *api, struct slice user);
 
-/* ---- members.c, join.c: rows of nonresource.c ---- */
+/* ---- members.c, join.c, kv.c: rows of nonresource.c ---- */
+void api_kv(struct api_request *r);
 void api_members(struct api_request *r);
 void api_ca(struct api_request *r);
 void api_join(struct api_request *r);
@@ -161,6 +162,8 @@ void api_reply_members_error(struct api_request *r, const struct members_op *op,
 /* ---- forward.c, nodeproxy.c, bootstrap.c ---- */
 struct api_forward *api_forward_new(struct api *api);
 void api_forward_free(struct api_forward *f);
+/* Somebody else leads, or nobody: what waits is tried again, and the new leader is connected to. */
+void api_forward_leader(struct api *api);
 struct api_nodes *api_nodes_new(struct api *api);
 void api_nodes_free(struct api_nodes *n);
 /* The first address of the service range: the Service "kubernetes". */

@@ -38,9 +38,21 @@ static void http_answer(struct api_request *r, int code, const struct http_heade
     http_reply(x, code, headers, n, body, n_chunks);
 }
 
+/* Each event is a message: text in JSON, binary in protobuf. Of the subprotocols the first that is offered is spoken: none
+ * makes a difference to a watch. */
+static void start_websocket(struct api_request *r)
+{
+    struct slice protocol, rest;
+    slice_cut(authn_subprotocols(r->http, r->arena), ',', &protocol, &rest);
+    http_websocket_start(r->http, r->encoding == ENCODE_JSON, protocol);
+}
+
 static void http_start(struct api_request *r, int code, const struct http_header *headers, size_t n)
 {
-    http_reply_start(r->http, code, headers, n);
+    if (r->websocket)
+        start_websocket(r);
+    else
+        http_reply_start(r->http, code, headers, n);
 }
 
 static void http_write(struct api_request *r, const struct chunk *chunks, size_t n)
@@ -508,6 +520,7 @@ static void on_role(struct replica_listener *l, bool is_leader, uint64_t term, u
     struct api *api = container_of(l, struct api, role);
     (void)term;
     api_note_leader(api, leader_id);
+    api_forward_leader(api);
     if (is_leader)
         api_bootstrap_start(api->bootstrap);
     else

@@ -4,6 +4,7 @@
 
 #include "apiserver/nodeproxy.h"
 #include "apiserver/output.h"
+#include "auth/authn.h"
 #include "base/mem.h"
 
 enum { RELAY_HEADERS_MAX = HTTP_HEADERS_MAX + 4, RELAY_QUEUE_MAX = 1 << 20, ONCE_MAX = 1000 };
@@ -77,12 +78,20 @@ static void once_spent(struct api_once *o)
 
 /* ---- headers ---- */
 
-/* Headers that belong to one connection only, or tell who the caller is. */
+/* Headers that belong to one connection only, or tell who the caller is (a subprotocol may hold a token). */
 static bool stays_here(struct slice name)
 {
-    static const char *const own[] = {"host",    "authorization",    "content-length",      "transfer-encoding",
-                                      "te",      "trailer",          "proxy-authorization", "proxy-authenticate",
-                                      "cookie2", "proxy-connection", "keep-alive"};
+    static const char *const own[] = {"host",
+                                      "authorization",
+                                      "content-length",
+                                      "transfer-encoding",
+                                      "te",
+                                      "trailer",
+                                      "proxy-authorization",
+                                      "proxy-authenticate",
+                                      "proxy-connection",
+                                      "keep-alive",
+                                      "sec-websocket-protocol"};
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
         if (slice_eq_str(name, own[i]))
             return true;
@@ -102,6 +111,9 @@ static size_t passed_headers(struct api_request *r, const struct relay_target *t
     for (size_t i = 0; q && i < q->n_headers; i++)
         if (!stays_here(q->headers[i].name) && (q->upgrade || !is_upgrade_header(q->headers[i].name)))
             out[n++] = q->headers[i];
+    struct slice protocols = q ? authn_subprotocols(r->http, r->arena) : SLICE_NONE;
+    if (protocols.n)
+        out[n++] = (struct http_header){SLICE("sec-websocket-protocol"), protocols};
     if (t->prepend && q) {
         out[n++] = (struct http_header){SLICE("x-forwarded-for"), slice_str(q->remote)};
         out[n++] = (struct http_header){SLICE("x-forwarded-uri"), r->path};

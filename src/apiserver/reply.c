@@ -233,6 +233,8 @@ void api_reply_status(struct api_request *r, const struct status *st)
         snprintf(seconds, sizeof seconds, "%d", st->retry_after);
         headers[n++] = (struct http_header){SLICE("retry-after"), slice_str(seconds)};
     }
+    if (code == 400 && r->websocket)
+        headers[n++] = (struct http_header){SLICE("sec-websocket-version"), SLICE("13")};
     if (code == 401)
         headers[n++] = (struct http_header){SLICE("www-authenticate"), SLICE("Bearer")};
     struct chunk body = b ? chunk_take(b) : chunk_static(slice_str(out_of_memory));

@@ -111,6 +111,7 @@ struct api_request {
     const char *warnings[API_HEADERS_MAX]; /* Warning header texts */
     size_t n_warnings;
     const char *expires; /* of a document that never changes: its Expires header, or NULL */
+    bool websocket;      /* asked for one, and gets it: a watch */
     bool replied;        /* head sent */
     bool gone;           /* the client went away */
 

@@ -36,36 +36,6 @@ static int namespace_prepare(struct strategy *s)
     return 0;
 }
 
-/* ---- Pod ---- */
-
-/* A pod that waits for its gates says so from the start. */
-static void add_gated(struct arena *a, struct json *status)
-{
-    struct json *list = json_new_array(a), *c = json_new_object(a);
-    json_set_str(a, c, "type", json_new_str(a, "PodScheduled"));
-    json_set_str(a, c, "status", json_new_str(a, "False"));
-    json_set_str(a, c, "lastProbeTime", json_new_null(a));
-    json_set_str(a, c, "lastTransitionTime", json_new_null(a));
-    json_set_str(a, c, "reason", json_new_str(a, "SchedulingGated"));
-    json_set_str(a, c, "message", json_new_str(a, "Scheduling is blocked due to non-empty scheduling gates"));
-    json_append(list, c);
-    json_set_str(a, status, "conditions", list);
-}
-
-static int pod_prepare(struct strategy *s)
-{
-    struct arena *a = s->r->arena;
-    if (s->old)
-        return 0;
-    struct json *status = json_new_object(a);
-    json_set_str(a, status, "phase", json_new_str(a, "Pending"));
-    if (json_len(json_path(s->obj, "spec.schedulingGates")))
-        add_gated(a, status);
-    json_set_str(a, status, "qosClass", json_new_str(a, validate_qos_class(s->obj)));
-    json_set_str(a, s->obj, "status", status);
-    return 0;
-}
-
 /* ---- PersistentVolume, PersistentVolumeClaim ---- */
 
 static int volume_prepare(struct strategy *s)
@@ -162,6 +132,22 @@ static int job_prepare(struct strategy *s)
 
 /* ---- CertificateSigningRequest ---- */
 
+/* What else authentication said of the user: keys and their values. NULL when nothing. */
+static struct json *extra_of(struct arena *a, const struct user *u)
+{
+    struct json *all = json_new_object(a);
+    for (size_t i = 0; i < u->n_extra; i++) {
+        struct json *list = json_get(all, u->extra[i].key);
+        if (!list) {
+            list = json_new_array(a);
+            json_set(a, all, u->extra[i].key, list);
+        }
+        json_append(list, json_new_string(a, u->extra[i].value));
+    }
+    return u->n_extra ? all : NULL;
+}
+
+/* Who asks is who sent it, whatever the request says. */
 static int csr_prepare(struct strategy *s)
 {
     struct arena *a = s->r->arena;
@@ -175,12 +161,14 @@ static int csr_prepare(struct strategy *s)
     const struct user *u = &s->r->user;
     struct json *spec = json_object_at(a, s->obj, "spec"), *groups = json_new_array(a);
     json_set_str(a, spec, "username", json_new_string(a, u->name));
+    json_del_str(spec, "uid");
+    json_del_str(spec, "extra");
     if (u->uid.n)
         json_set_str(a, spec, "uid", json_new_string(a, u->uid));
     for (size_t i = 0; i < u->n_groups; i++)
         json_append(groups, json_new_string(a, u->groups[i]));
     json_set_str(a, spec, "groups", groups);
-    json_del_str(spec, "extra");
+    json_set_str(a, spec, "extra", extra_of(a, u));
     json_del_str(s->obj, "status");
     return 0;
 }
@@ -237,14 +225,24 @@ static int binding_prepare(struct strategy *s)
     return escalates(s, missing);
 }
 
+/* ---- LimitRange: one without a name gets one ---- */
+
+static int limit_range_prepare(struct strategy *s)
+{
+    if (!s->old && !meta_name(s->obj).n)
+        meta_set_name(s->r->arena, s->obj, api_uuid(s->r));
+    return 0;
+}
+
 static const struct {
     const char *group, *plural;
     int (*prepare)(struct strategy *s);
 } rows[] = {
+    {"", "limitranges", limit_range_prepare},
     {"", "namespaces", namespace_prepare},
     {"", "persistentvolumeclaims", claim_prepare},
     {"", "persistentvolumes", volume_prepare},
-    {"", "pods", pod_prepare},
+    {"", "pods", strategy_pod},
     {"apps", "daemonsets", daemon_set_prepare},
     {"", "services", strategy_service},
     {"", "secrets", secret_prepare},

@@ -14,6 +14,8 @@ struct strategy {
 
 /* Services (strategy_service.c). 0, or an HTTP error with s->st set. */
 int strategy_service(struct strategy *s);
+/* Pods on their creation (strategy_pod.c). 0. */
+int strategy_pod(struct strategy *s);
 /* Conditions of a CertificateSigningRequest (strategy_sub.c): stamped; a write to /status keeps the stored verdicts. */
 void strategy_csr_conditions(struct strategy *s);
 

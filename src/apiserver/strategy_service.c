@@ -247,6 +247,27 @@ static bool wants_health_port(const struct json *obj)
            slice_eq_str(json_path_string(obj, "spec.externalTrafficPolicy"), "Local");
 }
 
+static bool has_node_port(const struct json *ports, const struct json *node_port)
+{
+    json_each (it, ports)
+        if (json_get_str(it, "nodePort") && json_equal(json_get_str(it, "nodePort"), node_port))
+            return true;
+    return false;
+}
+
+/* A port without a node port has the one that the port of its name had, unless that went to another. */
+static void keep_node_port(struct strategy *s, const struct json *given, struct json *port)
+{
+    if (json_int(json_get_str(port, "nodePort"), 0))
+        return;
+    json_each (before, json_path(s->old, "spec.ports")) {
+        const struct json *had = json_get_str(before, "nodePort");
+        if (had && slice_eq(json_path_string(port, "name"), json_path_string(before, "name")) &&
+            !has_node_port(given, had))
+            json_set_str(s->r->arena, port, "nodePort", json_clone(s->r->arena, had));
+    }
+}
+
 /* What the caller left out is taken over from the stored object. */
 static void keep_allocated(struct strategy *s)
 {
@@ -258,12 +279,9 @@ static void keep_allocated(struct strategy *s)
     for (size_t i = 0; i < n; i++)
         if (!json_get_str(spec, members[i]) && json_get_str(json_get_str(s->old, "spec"), members[i]))
             json_set_str(a, spec, members[i], json_clone(a, json_get_str(json_get_str(s->old, "spec"), members[i])));
+    const struct json *given = json_clone(a, json_get_str(spec, "ports"));
     json_each (port, wants_node_ports(s->obj) ? json_get_str(spec, "ports") : NULL)
-        json_each (before, json_path(s->old, "spec.ports"))
-            if (!json_get_str(port, "nodePort") && json_get_str(before, "nodePort") &&
-                json_equal(json_get_str(port, "port"), json_get_str(before, "port")) &&
-                slice_eq(protocol(port), protocol(before)))
-                json_set_str(a, port, "nodePort", json_clone(a, json_get_str(before, "nodePort")));
+        keep_node_port(s, given, port);
 }
 
 /* The same ports, in order, have the same node ports. */
@@ -300,6 +318,8 @@ static void drop_dependent(struct strategy *s)
     if (was_balancer && !balancer) {
         drop_same(s->obj, s->old, "allocateLoadBalancerNodePorts");
         drop_same(s->obj, s->old, "loadBalancerClass");
+        json_set_str(s->r->arena, json_object_at(s->r->arena, s->obj, "status"), "loadBalancer",
+                     json_new_object(s->r->arena));
     }
     if (wants_node_ports(s->old) && !wants_node_ports(s->obj) && !json_len(json_path(s->obj, "spec.externalIPs")))
         drop_same(s->obj, s->old, "externalTrafficPolicy");

@@ -1,4 +1,5 @@
-/* WATCH: a cursor into the event window, sent at the client's own pace. An event's bytes are shared by all its watchers. */
+/* WATCH: a cursor into the event window, sent at the client's own pace. An event's bytes are shared by all its watchers.
+ * Over a WebSocket each event is a message: the same bytes, in protobuf without the length before them. */
 #include <errno.h>
 
 #include "apiserver/filter.h"
@@ -68,7 +69,7 @@ static size_t frame_json(enum frame frame, struct chunk object, struct chunk out
 }
 
 /* Protobuf: four bytes of length, then WatchEvent {1 type, 2 object {1 raw}} around n bytes of an enveloped object. */
-static struct blob *frame_head(enum frame frame, size_t n)
+static struct blob *frame_head(enum frame frame, size_t n, bool with_length)
 {
     struct buf raw = BUF_INIT(64), event = BUF_INIT(128), out = BUF_INIT(256);
     protobuf_encode_part(&raw, 1, n);
@@ -76,7 +77,7 @@ static struct blob *frame_head(enum frame frame, size_t n)
     protobuf_encode_part(&event, 2, raw.n + n);
     buf_add_slice(&event, buf_slice(&raw));
     size_t length = event.n + n;
-    for (int shift = 24; shift >= 0; shift -= 8)
+    for (int shift = 24; shift >= 0 && with_length; shift -= 8)
         buf_add_char(&out, (char)(length >> shift));
     buf_add_slice(&out, buf_slice(&event));
     struct blob *b = buf_error(&out) || length > UINT32_MAX ? NULL : blob_copy(buf_slice(&out));
@@ -87,12 +88,13 @@ static struct blob *frame_head(enum frame frame, size_t n)
 }
 
 /* Frames the n_object chunks at out + 1; takes over their references. The number of chunks, 0 when memory is short. */
-static size_t frame_protobuf(enum frame frame, size_t n_object, struct chunk out[static FRAME_CHUNKS])
+static size_t frame_protobuf(const struct watch *w, enum frame frame, size_t n_object,
+                             struct chunk out[static FRAME_CHUNKS])
 {
     size_t bytes = 0;
     for (size_t i = 1; i <= n_object; i++)
         bytes += out[i].n;
-    struct blob *head = frame_head(frame, bytes);
+    struct blob *head = frame_head(frame, bytes, !w->r->websocket);
     if (head) {
         out[0] = chunk_take(head);
         return n_object + 1;
@@ -115,7 +117,7 @@ static int send_made(struct watch *w, enum frame frame, const struct json *v)
     buf_done(&out);
     if (b && r->encoding == ENCODE_PROTOBUF) {
         chunks[1] = chunk_take(b);
-        n = frame_protobuf(frame, 1, chunks);
+        n = frame_protobuf(w, frame, 1, chunks);
     } else if (b) {
         n = frame_json(frame, chunk_take(b), chunks);
     }
@@ -181,7 +183,7 @@ static int send_frame(struct watch *w, enum frame frame, struct store_item *item
         err = send_table(w, frame, item);
     } else if (r->encoding == ENCODE_PROTOBUF) {
         if (!api_output_envelope(r, item, chunks + 1))
-            n = frame_protobuf(frame, API_ENVELOPE_CHUNKS, chunks);
+            n = frame_protobuf(w, frame, API_ENVELOPE_CHUNKS, chunks);
     } else if (api_output_raw(r)) {
         n = frame_json(frame, chunk_take(blob_ref(plain.value)), chunks);
     } else if (!api_output_alone(r, item, &object)) {
@@ -399,7 +401,9 @@ void api_watch(struct api_request *r)
     const struct api_query *q = &r->options;
     r->state = w;
     w->r = r;
-    int rv = api_check_list_options(r, &st);
+    r->websocket = r->http && http_wants_websocket(r->http);
+    const char *fault = r->websocket ? http_websocket_fault(r->http) : NULL;
+    int rv = fault ? status_set(&st, r->arena, 400, "%s", fault) : api_check_list_options(r, &st);
     if (!rv)
         rv = api_filter_parse(r, &w->filter, &st);
     if (!rv)

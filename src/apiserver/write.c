@@ -177,7 +177,10 @@ static struct json *keep_all_but_status(struct api_request *r, struct write *w, 
             copy_member(r, kept, obj, "status");
             return kept;
         }
+        struct json *managers = json_clone(r->arena, json_path(obj, "metadata.managedFields"));
         copy_path(r, obj, old, *path);
+        if (strcmp(*path, "metadata") == 0 && managers) /* who owns the status is of this write */
+            json_set_str(r->arena, meta_object(r->arena, obj), "managedFields", managers);
     }
     return obj;
 }
@@ -225,7 +228,7 @@ static struct json *prepare_update(struct api_request *r, struct write *w, struc
             copy_member(r, meta, old_meta, owned_meta[i]);
     if (!json_get_str(meta, "managedFields"))
         copy_member(r, meta, old_meta, "managedFields");
-    if (desired_changed(w->res, obj, old))
+    if (!slice_eq_str(w->sub, "status") && desired_changed(w->res, obj, old))
         meta_set_generation(r->arena, obj, meta_generation(old) + 1);
     return obj;
 }
@@ -554,6 +557,16 @@ static bool may_vanish(const struct write *w)
            json_int(json_path(w->obj, "metadata.deletionGracePeriodSeconds"), 0) == 0;
 }
 
+/* What lists are selected by, as the stored version calls it, whichever version was written. */
+static int add_attrs(struct api_request *r, struct write *w)
+{
+    const struct resource *res = storage_of(w->res);
+    const struct json *obj = w->obj;
+    if (res != w->res && res->n_selectable)
+        obj = object_convert(r->arena, res, json_clone(r->arena, w->obj));
+    return obj ? api_attrs(r->arena, res, obj, &w->attrs) : -ENOMEM;
+}
+
 static void write_object(struct api_request *r, struct write *w, struct json *old)
 {
     struct status st = {0};
@@ -571,7 +584,7 @@ static void write_object(struct api_request *r, struct write *w, struct json *ol
         write_done(w);
         answer_item(r, w, item, false);
         item_unref(item);
-    } else if (api_attrs(r->arena, storage_of(w->res), w->obj, &w->attrs)) {
+    } else if (add_attrs(r, w)) {
         write_done(w);
         api_reply_error(r, 413, "the object has more labels than the limit allows");
     } else {

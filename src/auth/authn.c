@@ -296,17 +296,11 @@ static void by_certificate(struct authn *n, struct http_exchange *x, struct aren
         status_errno(st, a, rv, "authentication");
 }
 
-static void by_authorization(struct authn *n, struct http_exchange *x, struct arena *a, struct slice value,
-                             struct user *u, struct status *st)
+static void by_token(struct authn *n, struct http_exchange *x, struct arena *a, struct slice token, struct user *u,
+                     struct status *st)
 {
-    struct slice scheme, token;
     const char *why = "";
-    slice_cut(slice_trim(value), ' ', &scheme, &token);
-    if (!slice_ieq(scheme, SLICE("bearer"))) {
-        refuse(n, x, a, st, "only bearer tokens are understood");
-        return;
-    }
-    int rv = check_token(n, slice_trim(token), SLICE_NONE, http_request(x)->remote, a, u, &why);
+    int rv = check_token(n, token, SLICE_NONE, http_request(x)->remote, a, u, &why);
     if (rv == -EBUSY) {
         status_set(st, a, 429, "%s came lately, please try again later", why);
         st->retry_after = BUSY_SECONDS;
@@ -316,6 +310,82 @@ static void by_authorization(struct authn *n, struct http_exchange *x, struct ar
         status_errno(st, a, rv, "authentication");
 }
 
+static void by_authorization(struct authn *n, struct http_exchange *x, struct arena *a, struct slice value,
+                             struct user *u, struct status *st)
+{
+    struct slice scheme, token;
+    slice_cut(slice_trim(value), ' ', &scheme, &token);
+    if (slice_ieq(scheme, SLICE("bearer")))
+        by_token(n, x, a, slice_trim(token), u, st);
+    else
+        refuse(n, x, a, st, "only bearer tokens are understood");
+}
+
+/* ---- tokens as subprotocols of WebSockets ---- */
+
+static void each_subprotocol(const struct http_exchange *x, void (*each)(void *ctx, struct slice protocol), void *ctx)
+{
+    const struct http_request *r = http_request(x);
+    for (size_t i = 0; i < r->n_headers; i++) {
+        struct slice rest = r->headers[i].value, one;
+        while (slice_eq_str(r->headers[i].name, "sec-websocket-protocol") && rest.n) {
+            slice_cut(rest, ',', &one, &rest);
+            one = slice_trim(one);
+            if (one.n)
+                each(ctx, one);
+        }
+    }
+}
+
+struct subprotocols {
+    struct slice token; /* still encoded */
+    unsigned n_tokens, n_others;
+    struct buf others;
+};
+
+static void sort_subprotocol(void *ctx, struct slice protocol)
+{
+    struct subprotocols *s = ctx;
+    if (slice_starts(protocol, SLICE(AUTHN_BEARER_PROTOCOL))) {
+        s->token = slice_from(protocol, sizeof AUTHN_BEARER_PROTOCOL - 1);
+        s->n_tokens++;
+        return;
+    }
+    buf_printf(&s->others, "%s%" SLICE_FMT, s->n_others ? ", " : "", SLICE_ARG(protocol));
+    s->n_others++;
+}
+
+struct slice authn_subprotocols(const struct http_exchange *x, struct arena *a)
+{
+    struct subprotocols s = {.others = BUF_INIT(HTTP_HEAD_MAX)};
+    each_subprotocol(x, sort_subprotocol, &s);
+    struct slice others = arena_copy(a, buf_slice(&s.others));
+    buf_done(&s.others);
+    return others;
+}
+
+/* As Kubernetes: one token at most, and beside it a protocol that can be answered. False when there is none. */
+static bool by_subprotocol(struct authn *n, struct http_exchange *x, struct arena *a, struct user *u, struct status *st)
+{
+    struct subprotocols s = {.others = BUF_INIT(HTTP_HEAD_MAX)};
+    struct buf token = BUF_INIT(HTTP_HEAD_MAX);
+    if (http_wants_websocket(x))
+        each_subprotocol(x, sort_subprotocol, &s);
+    buf_done(&s.others);
+    if (s.n_tokens == 0)
+        return false;
+    if (s.n_tokens > 1)
+        refuse(n, x, a, st, "more than one token as a subprotocol");
+    else if (base64url_decode(&token, s.token))
+        refuse(n, x, a, st, "the token of the subprotocol is malformed");
+    else if (s.n_others == 0)
+        refuse(n, x, a, st, "no subprotocol beside the token's");
+    else
+        by_token(n, x, a, buf_slice(&token), u, st);
+    buf_done(&token);
+    return true;
+}
+
 void authn_http(struct authn *n, struct http_exchange *x, struct arena *a, struct user *u, struct status *st)
 {
     struct slice authorization = http_request_header(x, "authorization");
@@ -323,6 +393,6 @@ void authn_http(struct authn *n, struct http_exchange *x, struct arena *a, struc
         by_certificate(n, x, a, u, st);
     else if (authorization.p)
         by_authorization(n, x, a, authorization, u, st);
-    else
+    else if (!by_subprotocol(n, x, a, u, st))
         user_set_anonymous(u, a);
 }

@@ -2,6 +2,7 @@
  *   1. a client certificate (CN → name, O → groups); one with group "pintle:servers" may name the real user by the headers
  *      x-remote-user, x-remote-group (repeated), x-remote-uid: how one replica passes a request on to the leader;
  *   2. a bearer token: a ServiceAccount JWT, a row of the static token file, or a bootstrap token (auth/join_token.h);
+ *      also as a subprotocol of a WebSocket (authn_subprotocols);
  *   3. nothing: system:anonymous.
  * A credential that is given and wrong is 401, never anonymous; 429 while too many wrong bootstrap tokens come. Thread:
  * the loop's. */
@@ -13,7 +14,8 @@
 #include "codec/json.h"
 #include "net/http.h"
 
-#define AUTHN_SERVERS_GROUP "pintle:servers"
+#define AUTHN_SERVERS_GROUP   "pintle:servers"
+#define AUTHN_BEARER_PROTOCOL "base64url.bearer.authorization.k8s.io."
 
 struct sa_signer; /* auth/sa_token.h: the key that signs and verifies ServiceAccount tokens */
 
@@ -44,6 +46,9 @@ void authn_set_bound(struct authn *n,
 void authn_set_bootstrap(struct authn *n, authn_bootstrap_fn *bootstrap, void *ctx);
 /* Fills *u (strings in a), or sets *st to 401 or 429. */
 void authn_http(struct authn *n, struct http_exchange *x, struct arena *a, struct user *u, struct status *st);
+/* The WebSocket subprotocols that x offers, without the one that carries a bearer token (AUTHN_BEARER_PROTOCOL and the
+ * token in base64url, for browsers, which cannot set headers): "a, b", in arena; n 0 when there are none. */
+struct slice authn_subprotocols(const struct http_exchange *x, struct arena *a);
 /* One bearer token (for TokenReview). aud: required audience, or empty = ours. 0, or -EACCES with *why (static text). */
 int authn_token(struct authn *n, struct slice token, struct slice aud, struct arena *a, struct user *u,
                 const char **why);

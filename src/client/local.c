@@ -12,6 +12,8 @@ struct local_client {
     struct arena arena;
     struct user user;
     struct list calls;
+    struct list listings; /* informers that have not told of everything yet; the first is at work */
+    struct loop_timer listing;
 };
 
 struct local_call {
@@ -61,21 +63,27 @@ static void local_cancel(struct client *c, struct client_call *handle)
     api_local_cancel(&call->local);
 }
 
-/* ---- informers over the replica's own tables ---- */
+/* ---- informers over the replica's own tables ----
+ *
+ * An informer begins with all there is at one revision: the tree as it was then, which costs nothing to keep. The
+ * client's
+ * informers tell of theirs one after the other, a piece a turn of the loop, so that a new leader answers clients
+ * meanwhile, however large its state is. What happens after that revision waits in the event window. */
 
-enum { OPENED_KEPT = 16 };
+enum { OPENED_KEPT = 16, PIECE_OBJECTS = 256, PIECE_BYTES = 256 << 10 };
 
 struct local_informer {
     struct informer base;
+    struct list link;         /* the client's listings */
+    struct tree_node *listed; /* while it lists: all there was */
+    struct tree_iter at;
     struct api *api;
     struct store *store;
     struct store_table *table;
     struct store_watch watch;
-    struct loop_timer start;
     const struct informer_handler *handler;
     void *ctx;
     struct slice prefix; /* namespace, owned */
-    bool following;
     /* Sealed objects are opened for the reader: what was handed out last, oldest first overwritten. */
     struct blob *opened[OPENED_KEPT];
     size_t n_opened;
@@ -103,23 +111,6 @@ static bool wanted(const struct local_informer *i, const struct store_item *item
     return slice_starts(item_key(item), i->prefix);
 }
 
-/* Tells of everything there is: at the start, and after the state was replaced as a whole. */
-static void tell_all(struct local_informer *i)
-{
-    struct tree_node *root = tree_ref(store_root(i->table));
-    struct tree_iter it;
-    i->base.revision = store_revision(i->store);
-    tree_iter_init(&it, root, i->prefix);
-    for (struct store_item *item; (item = tree_iter_next(&it)) && wanted(i, item);) {
-        struct client_object now;
-        if (object_of(i, item, &now))
-            i->handler->on_change(i->ctx, NULL, &now);
-    }
-    tree_unref(root);
-    store_watch_start(i->store, i->table, i->base.revision, &i->watch);
-    i->following = true;
-}
-
 static void tell_event(struct local_informer *i, const struct store_event *e)
 {
     struct client_object before, now;
@@ -130,35 +121,94 @@ static void tell_event(struct local_informer *i, const struct store_event *e)
         i->handler->on_change(i->ctx, had ? &before : NULL, has ? &now : NULL);
 }
 
+static void list_all(struct local_informer *i)
+{
+    struct local_client *lc = container_of(i->base.client, struct local_client, base);
+    list_push(&lc->listings, &i->link);
+    if (!loop_timer_armed(&lc->listing))
+        loop_timer_start(api_loop(i->api), &lc->listing, 0);
+}
+
+/* From here on, events follow. */
+static void begin_listing(struct local_informer *i)
+{
+    i->listed = tree_ref(store_root(i->table));
+    tree_iter_init(&i->at, i->listed, i->prefix);
+    i->base.revision = store_revision(i->store);
+    store_watch_start(i->store, i->table, i->base.revision, &i->watch);
+}
+
+static void end_listing(struct local_informer *i)
+{
+    list_remove(&i->link);
+    tree_unref(i->listed);
+    i->listed = NULL;
+}
+
+/* Also after the state was replaced as a whole. */
 static void on_notify(struct store_watch *w)
 {
     struct local_informer *i = container_of(w, struct local_informer, watch);
     const struct store_event *e;
     bool lost = false;
+    if (i->listed)
+        return; /* looked at when that is done */
     while ((e = store_watch_next(i->store, w, &lost)))
         tell_event(i, e);
-    i->base.revision = store_revision(i->store);
     if (lost) {
         store_watch_stop(w);
-        tell_all(i);
+        list_all(i);
+    } else {
+        i->base.revision = store_revision(i->store);
     }
 }
 
-static void on_start(struct loop_timer *t)
+/* True when it was the last piece. */
+static bool tell_piece(struct local_informer *i)
 {
-    struct local_informer *i = container_of(t, struct local_informer, start);
-    tell_all(i);
+    size_t bytes = 0;
+    for (int n = 0; n < PIECE_OBJECTS && bytes < PIECE_BYTES; n++) {
+        struct store_item *item = tree_iter_next(&i->at);
+        struct client_object now;
+        if (!item || !wanted(i, item))
+            return true;
+        bytes += item->value->n;
+        if (object_of(i, item, &now))
+            i->handler->on_change(i->ctx, NULL, &now);
+    }
+    return false;
+}
+
+static void finish_listing(struct local_informer *i)
+{
+    bool first = !i->base.synced;
+    end_listing(i);
+    on_notify(&i->watch);
+    if (!list_empty(&i->link))
+        return; /* the window has passed it by: once more */
     i->base.synced = true;
-    if (i->handler->on_synced)
+    if (first && i->handler->on_synced)
         i->handler->on_synced(i->ctx);
+}
+
+static void on_listing(struct loop_timer *t)
+{
+    struct local_client *lc = container_of(t, struct local_client, listing);
+    if (list_empty(&lc->listings))
+        return;
+    struct local_informer *i = container_of(lc->listings.next, struct local_informer, link);
+    loop_timer_start(api_loop(lc->api), &lc->listing, 0);
+    if (!i->listed)
+        begin_listing(i);
+    if (tell_piece(i))
+        finish_listing(i);
 }
 
 static void informer_local_free(struct informer *base)
 {
     struct local_informer *i = container_of(base, struct local_informer, base);
-    loop_timer_stop(api_loop(i->api), &i->start);
-    if (i->following)
-        store_watch_stop(&i->watch);
+    store_watch_stop(&i->watch);
+    end_listing(i);
     for (size_t k = 0; k < OPENED_KEPT; k++)
         blob_unref(i->opened[k]);
     mem_free((char *)i->prefix.p);
@@ -211,7 +261,6 @@ static struct informer *local_informer_new(struct client *c, const struct inform
     i->store = replica_store(api_replica(lc->api));
     i->table = store_table(i->store, slice_of(name, (size_t)n));
     i->watch.notify = on_notify;
-    i->start.cb = on_start;
     i->handler = h;
     i->ctx = ctx;
     if (o->ns) {
@@ -219,7 +268,9 @@ static struct informer *local_informer_new(struct client *c, const struct inform
         n = snprintf(prefix, sizeof prefix, "%s/", o->ns);
         i->prefix = slice_of(mem_strndup(prefix, (size_t)n), (size_t)n);
     }
-    loop_timer_start(api_loop(lc->api), &i->start, 0);
+    list_init(&i->link);
+    list_init(&i->watch.link);
+    list_all(i);
     return &i->base;
 }
 
@@ -231,6 +282,8 @@ struct client *client_local_new(struct api *api, const char *user)
     lc->base = (struct client){&local_ops, api_loop(api)};
     lc->api = api;
     list_init(&lc->calls);
+    list_init(&lc->listings);
+    lc->listing.cb = on_listing;
     arena_init(&lc->arena, 1 << 16);
     user_set_superuser(&lc->user, &lc->arena);
     lc->user.name = arena_copy(&lc->arena, slice_str(user));
@@ -244,6 +297,7 @@ void client_local_free(struct client *c)
     struct local_client *lc = container_of(c, struct local_client, base);
     list_each (node, &lc->calls)
         local_cancel(c, (struct client_call *)container_of(node, struct local_call, link));
+    loop_timer_stop(api_loop(lc->api), &lc->listing);
     arena_done(&lc->arena);
     mem_free(lc);
 }

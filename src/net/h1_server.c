@@ -4,14 +4,22 @@
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "base/timefmt.h"
 #include "net/conn_impl.h"
 #include "net/http_server_impl.h"
+#include "net/websocket.h"
 
 enum { PENDING_MAX = 1 << 20, PENDING_PAUSE = 64 << 10, RESPONSE_HEAD_MAX = 64 << 10 };
 
 /* A piece of the head that is being read: what came of it so far is in h1->head. */
 struct span {
     size_t at, n;
+};
+
+/* What a connection that became a WebSocket knows of its client. */
+struct h1_websocket {
+    struct websocket_reader reader;
+    uint64_t pings_full; /* loop_now at which all pings are regained */
 };
 
 struct h1 {
@@ -27,9 +35,10 @@ struct h1 {
     struct http_exchange *x; /* the request read or being answered */
     bool whole;              /* x is dispatched: nothing is parsed until it is answered */
     bool keep_alive, chunked, http10, upgrade;
-    bool stalled;       /* not parsing because too much is queued for the peer */
-    struct slice rest;  /* of the running call: behind the current request */
-    struct buf pending; /* kept from earlier calls */
+    bool stalled;                   /* not parsing because too much is queued for the peer */
+    struct slice rest;              /* of the running call: behind the current request */
+    struct buf pending;             /* kept from earlier calls */
+    struct h1_websocket *websocket; /* or NULL */
 };
 
 static struct h1 *h1_of(llhttp_t *p)
@@ -281,6 +290,13 @@ static void add_body(struct h1 *h, struct http_exchange *x)
         chunkq_copy(q, "0\r\n\r\n", 5);
 }
 
+static void say_close(struct h1 *h, unsigned code)
+{
+    unsigned char frame[WEBSOCKET_HEAD_MAX];
+    chunkq_copy(&h->conn->out, frame, websocket_close(code, frame));
+    h->keep_alive = false;
+}
+
 /* Moves what the handler queued to the connection; true when the exchange is over. */
 static bool answer(struct h1 *h)
 {
@@ -294,6 +310,8 @@ static bool answer(struct h1 *h)
     add_body(h, x);
     if (!x->ended)
         return false;
+    if (h->websocket)
+        say_close(h, h->conn->draining ? WEBSOCKET_GOING_AWAY : WEBSOCKET_NORMAL);
     h->x = NULL;
     h->whole = false;
     exchange_free(x);
@@ -423,9 +441,121 @@ static struct h1 *h1_get(struct server_conn *c)
     return h;
 }
 
+/* ---- WebSocket ---- */
+
+/* The client closed, or has to go. */
+static void leave(struct h1 *h, unsigned code)
+{
+    struct http_exchange *x = h->x;
+    say_close(h, code);
+    h->x = NULL;
+    h->conn->want_close = true;
+    exchange_gone(h->conn->server, x);
+}
+
+/* False when there are too many of them. */
+static bool take_ping(struct h1 *h)
+{
+    static const uint64_t step = (uint64_t)NS_PER_SEC / WEBSOCKET_PINGS_PER_SECOND;
+    struct h1_websocket *ws = h->websocket;
+    uint64_t now = loop_now(h->conn->server->loop);
+    uint64_t from = ws->pings_full > now ? ws->pings_full : now;
+    if (from + step > now + WEBSOCKET_PINGS * step)
+        return false;
+    ws->pings_full = from + step;
+    return true;
+}
+
+/* A client that takes nothing gets no answer to its pings either. */
+static void pong(struct h1 *h)
+{
+    const struct websocket_reader *r = &h->websocket->reader;
+    unsigned char head[WEBSOCKET_HEAD_MAX];
+    if (server_conn_queued(h->conn) > STREAM_HIGH_WATER)
+        return;
+    answer(h); /* what is queued goes first, and whole */
+    if (!h->x || h->conn->dead)
+        return;
+    chunkq_copy(&h->conn->out, head, websocket_head(WEBSOCKET_PONG, r->payload_n, head));
+    chunkq_copy(&h->conn->out, r->payload, r->payload_n);
+}
+
+static void read_frames(struct h1 *h, struct slice in)
+{
+    int event = 0;
+    while (h->x && !h->conn->dead && (event = websocket_read(&h->websocket->reader, &in)) != 0) {
+        if (event == WEBSOCKET_PING && take_ping(h))
+            pong(h);
+        else if (event == WEBSOCKET_CLOSE)
+            leave(h, websocket_close_code(&h->websocket->reader));
+        else
+            leave(h, event == WEBSOCKET_PING ? WEBSOCKET_POLICY : (unsigned)-event);
+    }
+}
+
+/* What came together with the handshake or before it was answered. */
+static void read_pending_frames(struct h1 *h)
+{
+    struct buf pending = h->pending;
+    buf_init(&h->pending, PENDING_MAX);
+    if (h->stalled)
+        conn_pause(h->conn->conn, false);
+    h->stalled = false;
+    read_frames(h, buf_slice(&pending));
+    buf_done(&pending);
+}
+
+bool http_wants_websocket(const struct http_exchange *x)
+{
+    return x->req.upgrade && slice_ieq(http_request_header(x, "upgrade"), SLICE("websocket"));
+}
+
+const char *http_websocket_fault(const struct http_exchange *x)
+{
+    char accept[WEBSOCKET_ACCEPT_MAX];
+    if (!slice_eq(x->req.method, SLICE("GET")))
+        return "a WebSocket begins with GET";
+    if (!slice_eq(http_request_header(x, "sec-websocket-version"), SLICE("13")))
+        return "only version 13 of WebSocket is spoken here";
+    if (websocket_accept(http_request_header(x, "sec-websocket-key"), accept))
+        return "Sec-WebSocket-Key is missing or malformed";
+    return NULL;
+}
+
+void http_websocket_start(struct http_exchange *x, bool text, struct slice protocol)
+{
+    x->started = true;
+    if (!x->conn || x->aborted)
+        return;
+    struct h1 *h = x->conn->state;
+    char accept[WEBSOCKET_ACCEPT_MAX];
+    if (websocket_accept(http_request_header(x, "sec-websocket-key"), accept)) {
+        server_conn_close(x->conn); /* memory is short: http_websocket_fault was asked */
+        return;
+    }
+    const struct http_header headers[] = {{SLICE("upgrade"), SLICE("websocket")},
+                                          {SLICE("connection"), SLICE("Upgrade")},
+                                          {SLICE("sec-websocket-accept"), slice_str(accept)},
+                                          {SLICE("sec-websocket-protocol"), protocol}};
+    x->message = text ? WEBSOCKET_TEXT : WEBSOCKET_BINARY;
+    h->websocket = mem_new(struct h1_websocket);
+    h->chunked = h->keep_alive = false;
+    add_status(&x->conn->out, 101);
+    add_headers(h, headers, protocol.n ? 4 : 3);
+    chunkq_copy(&x->conn->out, "\r\n", 2);
+    server_conn_dirty(x->conn);
+}
+
+/* ---- the connection ---- */
+
 static void h1_data(struct server_conn *c, const char *p, size_t n)
 {
     struct h1 *h = h1_get(c);
+    if (h->websocket && h->pending.n == 0) {
+        read_frames(h, slice_of(p, n));
+        server_conn_dirty(c);
+        return;
+    }
     if (h->pending.n > 0 || h->whole) {
         h->rest = slice_of(p, n);
         keep_rest(h);
@@ -440,7 +570,9 @@ static int h1_produce(struct server_conn *c)
 {
     struct h1 *h = h1_get(c);
     bool over = answer(h);
-    if (c->dead || (!over && !h->stalled) || h->whole || c->want_close)
+    if (!c->dead && h->websocket && h->pending.n > 0)
+        read_pending_frames(h);
+    if (c->dead || h->websocket || (!over && !h->stalled) || h->whole || c->want_close)
         return 0;
     struct buf pending = h->pending;
     buf_init(&h->pending, PENDING_MAX);
@@ -484,12 +616,13 @@ static void h1_destroy(struct server_conn *c)
         return;
     buf_done(&h->head);
     buf_done(&h->pending);
+    mem_free(h->websocket);
     mem_free(h);
     c->state = NULL;
 }
 
 const struct server_proto h1_server_proto = {
-    h1_data, h1_head, h1_wrote, h1_abort, h1_produce, h1_drain, h1_queued, h1_destroy,
+    h1_data, h1_head, h1_wrote, h1_abort, h1_produce, NULL, h1_drain, h1_queued, h1_destroy,
 };
 
 /* ---- upgrades ---- */

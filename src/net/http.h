@@ -4,7 +4,8 @@
  * Server, happy path: http_server_new listens; for each request on_request gets an exchange once the head and the
  * whole body are in (a body above body_max was answered 413 already). The handler answers at once or later, on the
  * loop's thread, with http_reply, or streams with http_reply_start, _write…, _end. An Upgrade request (HTTP/1.1) is
- * handed over at its head: http_upgrade turns it into a raw byte stream.
+ * handed over at its head: http_upgrade turns it into a raw byte stream, http_websocket_start into a WebSocket on which
+ * the handler sends messages as it would write pieces of a streamed answer.
  *
  * Failures: a client that goes away makes on_abort run once (if set); the exchange stays valid until the handler ends
  * it with http_reply*, _end or http_abort. Slow clients: header and body timeouts, limits on headers, streams,
@@ -102,6 +103,15 @@ void http_abort(struct http_exchange *x);
  * conn_handle. NULL when x was no upgrade request or the client is gone; x is ended (aborted) then too. */
 struct conn *http_upgrade(struct http_exchange *x, int code, const struct http_header *headers, size_t n_headers);
 
+/* Whether the request asks for a WebSocket (HTTP/1.1 only). */
+bool http_wants_websocket(const struct http_exchange *x);
+/* What is wrong with its handshake (RFC 6455 section 4.2.1), or NULL. */
+const char *http_websocket_fault(const struct http_exchange *x);
+/* Answers 101 to a faultless handshake. From here on each http_reply_write is one message, text or binary, and
+ * http_reply_end closes in good order. Pings are answered; data of the client is dropped, up to the limits of
+ * net/websocket.h; when it closes, on_abort runs. protocol: the subprotocol chosen, n 0 = none. */
+void http_websocket_start(struct http_exchange *x, bool text, struct slice protocol);
+
 /* ---- client ---- */
 
 struct http_client;
@@ -139,6 +149,8 @@ struct http_call_options {
 
 /* Connects on demand; one connection with HTTP/2, up to 8 with HTTP/1.1. */
 struct http_client *http_client_new(struct loop *l, const struct http_client_options *o);
+/* Connects now, if there is no connection: the first call need not wait for it. */
+void http_client_warm(struct http_client *c);
 /* Open calls end with -ESHUTDOWN before this returns. Not from inside a callback of the client. NULL is fine. */
 void http_client_free(struct http_client *c);
 /* Never NULL; the handle is valid until on_done. A method, path or header with control characters in it ends with

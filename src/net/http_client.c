@@ -249,7 +249,7 @@ static size_t count_connecting(const struct http_client *cl)
     return n;
 }
 
-static bool h2_conn_alive(const struct http_client *cl)
+static bool has_conn(const struct http_client *cl)
 {
     list_each (it, &cl->conns) {
         const struct client_conn *c = container_of(it, struct client_conn, link);
@@ -263,7 +263,7 @@ static bool h2_conn_alive(const struct http_client *cl)
 static void open_for(struct http_client *cl, size_t waiting)
 {
     if (!cl->is_known || cl->is_h2) {
-        if (waiting > 0 && !h2_conn_alive(cl))
+        if (waiting > 0 && !has_conn(cl))
             open_conn(cl, NULL);
         return;
     }
@@ -341,6 +341,12 @@ struct http_client *http_client_new(struct loop *l, const struct http_client_opt
     turn_init(&cl->turn, l);
     turn_item_init(&cl->assign, on_assign);
     return cl;
+}
+
+void http_client_warm(struct http_client *cl)
+{
+    if (!has_conn(cl))
+        open_conn(cl, NULL);
 }
 
 static void end_all(struct list *calls)

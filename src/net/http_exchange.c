@@ -6,6 +6,7 @@
 #include "base/status.h"
 #include "net/conn_impl.h"
 #include "net/http_server_impl.h"
+#include "net/websocket.h"
 
 enum { HEADERS_FIRST_CAP = 24, GZIP_WINDOW = 15 + 16, GZIP_STEP = 64 << 10 };
 
@@ -233,12 +234,28 @@ static void drop(const struct chunk *chunks, size_t n)
         blob_unref(chunks[i].blob);
 }
 
+static size_t chunks_bytes(const struct chunk *chunks, size_t n)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < n; i++)
+        bytes += chunks[i].n;
+    return bytes;
+}
+
+static void frame_head(struct http_exchange *x, size_t n)
+{
+    unsigned char head[WEBSOCKET_HEAD_MAX];
+    chunkq_copy(&x->out, head, websocket_head(x->message, n, head));
+}
+
 static void queue(struct http_exchange *x, const struct chunk *chunks, size_t n)
 {
     if (!reachable(x) || x->bodyless) {
         drop(chunks, n);
         return;
     }
+    if (x->message)
+        frame_head(x, chunks_bytes(chunks, n));
     for (size_t i = 0; i < n; i++)
         chunkq_push(&x->out, chunks[i]);
     if (http_reply_queued(x) >= STREAM_LOW_WATER)
@@ -264,14 +281,6 @@ void http_reply_end(struct http_exchange *x)
         x->conn->proto->wrote(x);
     else
         exchange_free(x);
-}
-
-static size_t chunks_bytes(const struct chunk *chunks, size_t n)
-{
-    size_t bytes = 0;
-    for (size_t i = 0; i < n; i++)
-        bytes += chunks[i].n;
-    return bytes;
 }
 
 void http_reply(struct http_exchange *x, int code, const struct http_header *headers, size_t n_headers,

@@ -12,4 +12,5 @@ libpintle_a_SOURCES += \
   src/net/http_head.c src/net/http_head.h \
   src/net/http_server.c src/net/http_server_impl.h \
   src/net/tls.c src/net/tls.h src/net/tls_conn.c src/net/tls_impl.h \
-  src/net/turn.c src/net/turn.h
+  src/net/turn.c src/net/turn.h \
+  src/net/websocket.c src/net/websocket.h

@@ -35,6 +35,18 @@ static void convert_event(struct arena *a, struct json *obj, bool to_core)
     }
 }
 
+struct slice convert_field_label(struct arena *a, const struct resource *res, struct slice label)
+{
+    struct slice member, rest;
+    if (res->storage == res || strcmp(res->kind, "Event"))
+        return label;
+    bool nested = slice_cut(label, '.', &member, &rest);
+    for (size_t i = 0; i < sizeof event_names / sizeof *event_names; i++)
+        if (slice_eq_str(member, event_names[i][1]))
+            return slice_str(arena_printf(a, "%s%s%" SLICE_FMT, event_names[i][0], nested ? "." : "", SLICE_ARG(rest)));
+    return label;
+}
+
 /* ---- HorizontalPodAutoscaler ---- */
 
 static bool is_cpu_percent(const struct json *metric)

@@ -11,4 +11,8 @@
  * full. */
 struct json *object_convert(struct arena *a, const struct resource *to, struct json *obj);
 
+/* What the field label of a selector for res is called in the version that is stored ("regarding.kind": "involvedObject.
+ * kind"), by which the store knows its objects; in a, or the label itself. */
+struct slice convert_field_label(struct arena *a, const struct resource *res, struct slice label);
+
 #endif

@@ -48,40 +48,84 @@ static bool is_pod_level(struct slice name)
     return slice_eq_str(name, "cpu") || slice_eq_str(name, "memory") || slice_starts(name, SLICE("hugepages-"));
 }
 
-/* Adds up one resource over the containers; false when none names it. */
-static bool sum_over_containers(const struct json *pod, const char *which, struct slice name, struct quantity *sum)
+static bool is_huge(struct slice name)
 {
-    bool any = false;
-    *sum = (struct quantity){0};
-    json_each (it, json_path(pod, "spec.containers")) {
-        struct quantity q;
-        if (quantity_from_json(json_get(json_path(it, which), name), &q)) {
-            *sum = quantity_add(*sum, q);
-            any = true;
-        }
-    }
-    return any;
+    return slice_starts(name, SLICE("hugepages-"));
 }
 
-/* Pod-level requests: what the containers ask for in sum, else the pod-level limit. */
+/* Adds v to map[name]. */
+static void add_amount(struct arena *a, struct json *map, struct slice name, const struct json *v)
+{
+    struct quantity sum, more;
+    if (!quantity_from_json(v, &more))
+        return;
+    if (quantity_from_json(json_get(map, name), &sum))
+        more = quantity_add(sum, more);
+    json_set(a, map, name, quantity_to_json(a, more));
+}
+
+/* Makes map[name] at least v. */
+static void raise_amount(struct arena *a, struct json *map, struct slice name, const struct json *v)
+{
+    struct quantity have, wanted;
+    if (!quantity_from_json(v, &wanted) ||
+        (quantity_from_json(json_get(map, name), &have) && quantity_cmp(have, wanted) >= 0))
+        return;
+    json_set(a, map, name, json_clone(a, v));
+}
+
+/* What the containers need in sum ("resources.requests" or "resources.limits"): those that run together, and no less
+ * than any init container together with the sidecars before it. */
+static struct json *sum_over_containers(struct arena *a, const struct json *pod, const char *which)
+{
+    struct json *sum = json_new_object(a), *sidecars = json_new_object(a), *peak = json_new_object(a);
+    json_each (it, json_path(pod, "spec.containers"))
+        json_each (r, json_path(it, which))
+            add_amount(a, sum, r->key, r);
+    json_each (it, json_path(pod, "spec.initContainers")) {
+        bool sidecar = slice_eq_str(json_path_string(it, "restartPolicy"), "Always");
+        struct json *now = sidecar ? sidecars : json_clone(a, sidecars);
+        json_each (r, json_path(it, which)) {
+            add_amount(a, now, r->key, r);
+            if (sidecar)
+                add_amount(a, sum, r->key, r);
+        }
+        json_each (r, now)
+            raise_amount(a, peak, r->key, r);
+    }
+    json_each (r, peak)
+        raise_amount(a, sum, r->key, r);
+    return sum;
+}
+
+/* Copies what a pod as a whole may ask for; huge pages or all else. */
+static void copy_pod_level(struct arena *a, struct json *to, const struct json *from, bool huge, const struct json *but)
+{
+    json_each (it, from)
+        if (is_pod_level(it->key) && is_huge(it->key) == huge && !json_get(to, it->key) && !json_get(but, it->key))
+            json_set(a, to, it->key, json_clone(a, it));
+}
+
+/* Of a pod that says something for all its containers: limits of huge pages are the containers' in sum; requests are the
+ * containers' in sum, else the pod's limit. */
 static void pod_level_requests(struct arena *a, struct json *pod, int64_t now)
 {
-    struct json *resources = json_path(pod, "spec.resources");
-    const struct json *limits = json_get_str(resources, "limits");
+    struct json *resources = json_path(pod, "spec.resources"), *sum;
     (void)now;
+    if (!json_is(resources, JSON_OBJECT))
+        return;
+    sum = sum_over_containers(a, pod, "resources.limits");
+    struct json *limits = json_new_object(a);
+    copy_pod_level(a, limits, sum, true, json_get_str(resources, "requests"));
+    if (json_len(limits))
+        copy_absent(a, json_object_at(a, resources, "limits"), limits);
+    limits = json_get_str(resources, "limits");
     if (json_len(limits) == 0)
         return;
     struct json *requests = json_object_at(a, resources, "requests");
-    json_each (it, limits) {
-        struct quantity sum;
-        if (json_get(requests, it->key) || !is_pod_level(it->key))
-            continue;
-        bool overcommit = !slice_starts(it->key, SLICE("hugepages-"));
-        if (overcommit && sum_over_containers(pod, "resources.requests", it->key, &sum))
-            json_set(a, requests, it->key, quantity_to_json(a, sum));
-        else
-            json_set(a, requests, it->key, json_clone(a, it));
-    }
+    copy_pod_level(a, requests, sum_over_containers(a, pod, "resources.requests"), false, NULL);
+    copy_pod_level(a, requests, limits, false, NULL);
+    copy_pod_level(a, requests, limits, true, NULL);
 }
 
 static void host_ports(struct arena *a, struct json *pod, int64_t now)

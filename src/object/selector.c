@@ -18,13 +18,15 @@ static bool has_value(const struct selector_term *t, struct slice value)
     return t->n_values && bsearch(&value, t->values, t->n_values, sizeof value, slice_order);
 }
 
+/* Kinds outside of namespaces that have labels of their own take no other; the rest is given the two of all kinds. */
 static const struct resource_selectable *selectable(const struct resource *res, struct slice label)
 {
     static const struct resource_selectable always[] = {
         {"metadata.name", "metadata.name", ""},
         {"metadata.namespace", "metadata.namespace", ""},
     };
-    for (size_t i = 0; i < 2; i++)
+    size_t n = res->namespaced || res->n_selectable == 0 ? 2 : 1;
+    for (size_t i = 0; i < n; i++)
         if (slice_eq_str(label, always[i].label))
             return &always[i];
     for (size_t i = 0; i < res->n_selectable; i++)

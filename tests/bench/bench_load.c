@@ -5,7 +5,8 @@
  *   get    linearizable reads of one object or key
  *   watch  watchers (-k) of one object or key that is written so many times a second (-r): from before the write to each
  *          watcher's having it
- * Usage: bench_load pintle|etcd ADDRESS [-m put|pod|get|watch] [-k outstanding] [-c connections] [-s bytes] [-t
+ * Usage: bench_load pintle|etcd ADDRESS [-m put|pod|get|watch] [-k outstanding] [-c connections] [-s bytes] [-p bytes
+ * of a pod's annotation] [-t
  * seconds]
  *                   [-r writes a second] [-n requests] [-d certificates] [-x STALE: any state will do] */
 #include <errno.h>
@@ -26,11 +27,11 @@ struct load {
     struct loop *loop;
     bool etcd, stopping, stale;
     enum mode mode;
-    unsigned k, connections, size, seconds, rate, requests;
+    unsigned k, connections, size, padding, seconds, rate, requests;
     const char *dir;
     struct http_client *clients[CONNECTIONS_MAX], *writer;
     uint64_t *latencies, started, next_key, longest;
-    size_t n, errors, began;
+    size_t n, errors, began, n_written;
     struct loop_timer end, write;
 };
 
@@ -162,13 +163,13 @@ static void start_pod(struct op *op, struct http_call_options *o, struct buf *bo
     struct load *l = op->load;
     o->method = "POST";
     o->path = "/api/v1/namespaces/default/pods";
-    buf_printf(
-        body,
-        "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"p-%d-%012lu\",\"labels\":{\"app\":\"bench\"}}"
-        ","
-        "\"spec\":{\"schedulerName\":\"nobody\",\"automountServiceAccountToken\":false,\"containers\":[{\"name\":\"c\","
-        "\"image\":\"i\",\"ports\":[{\"containerPort\":80}],\"resources\":{\"requests\":{\"cpu\":\"100m\"}}}]}}",
-        (int)getpid(), l->next_key++);
+    buf_printf(body,
+               "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"p-%d-%012lu\",\"labels\":{\"app\":"
+               "\"bench\"},\"annotations\":{\"padding\":\"%0*d\"}},"
+               "\"spec\":{\"schedulerName\":\"nobody\",\"automountServiceAccountToken\":false,\"containers\":[{"
+               "\"name\":\"c\",\"image\":\"i\",\"ports\":[{\"containerPort\":80}],"
+               "\"resources\":{\"requests\":{\"cpu\":\"100m\"}}}]}}",
+               (int)getpid(), l->next_key++, (int)l->padding, 0);
 }
 
 static void start_get(struct op *op, struct http_call_options *o, struct buf *body)
@@ -271,11 +272,23 @@ static void write_one(struct load *l)
     buf_done(&body);
 }
 
+/* As many as are due by now. */
 static void on_write(struct loop_timer *t)
 {
     struct load *l = container_of(t, struct load, write);
-    loop_timer_start(l->loop, t, 1000 / l->rate);
-    write_one(l);
+    uint64_t due = (loop_now(l->loop) - l->started) * l->rate / 1000000000;
+    loop_timer_start(l->loop, t, 1);
+    for (; l->n_written < due; l->n_written++)
+        write_one(l);
+}
+
+static void on_first_write(struct loop_timer *t)
+{
+    struct load *l = container_of(t, struct load, write);
+    l->started = loop_now(l->loop); /* what is counted begins here */
+    l->write.cb = on_write;
+    loop_timer_start(l->loop, &l->end, l->seconds * 1000);
+    on_write(t);
 }
 
 /* ---- the end ---- */
@@ -337,13 +350,14 @@ static void run(struct load *l, const char *address)
         ops[i] = (struct op){.load = l, .client = l->clients[i % l->connections]};
         (l->mode == WATCH ? start_watch : start)(&ops[i]);
     }
+    l->end.cb = on_end;
     if (l->mode == WATCH) {
         l->writer = connect_to(l, address, tls);
-        l->write.cb = on_write;
+        l->write.cb = on_first_write;
         loop_timer_start(l->loop, &l->write, 1000); /* all watchers are there by then */
+    } else {
+        loop_timer_start(l->loop, &l->end, l->seconds * 1000);
     }
-    l->end.cb = on_end;
-    loop_timer_start(l->loop, &l->end, l->seconds * 1000);
     loop_run(l->loop);
 }
 
@@ -359,7 +373,7 @@ int main(int argc, char **argv)
     if (argc < 3)
         return 2;
     l.etcd = !strcmp(argv[1], "etcd");
-    while ((opt = getopt(argc - 2, argv + 2, "m:k:c:s:t:r:n:d:x")) != -1) {
+    while ((opt = getopt(argc - 2, argv + 2, "m:k:c:s:p:t:r:n:d:x")) != -1) {
         unsigned v = optarg ? (unsigned)strtoul(optarg, NULL, 10) : 0;
         switch (opt) {
         case 'm':
@@ -373,6 +387,9 @@ int main(int argc, char **argv)
             break;
         case 's':
             l.size = v;
+            break;
+        case 'p':
+            l.padding = v;
             break;
         case 't':
             l.seconds = v;

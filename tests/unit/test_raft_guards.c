@@ -427,16 +427,22 @@ static void grant(struct stage *s, struct puppet *p)
     settle(s, 10);
 }
 
-static void acknowledge(struct stage *s, struct puppet *p)
+/* The puppet has stored the log up to index. */
+static void acknowledge_to(struct stage *s, struct puppet *p, uint64_t index)
 {
     const struct message ok = {.type = FRAME_APPEND_RESULT,
                                .version = 1,
                                .term = raft_current_term(&s->n->core),
-                               .index = entries_last(&s->n->log),
+                               .index = index,
                                .features = 1,
                                .capacity = 60000};
     say(p, &ok);
     settle(s, 10);
+}
+
+static void acknowledge(struct stage *s, struct puppet *p)
+{
+    acknowledge_to(s, p, entries_last(&s->n->log));
 }
 
 static void become_leader(struct stage *s)
@@ -629,6 +635,49 @@ static void test_g9_strangers(void **state)
 }
 
 /* A follower that has compacted its log further than the leader accepts what begins before that: it is committed. */
+static void note_transfer(void *ctx, int err)
+{
+    *(int *)ctx = err;
+}
+
+/* G12: TimeoutNow goes out once the next leader has everything; what is proposed meanwhile waits for how that ends. */
+static void test_g12_transfer_waits_for_the_next_leader(void **state)
+{
+    (void)state;
+    struct stage s;
+    struct write w[8], late = {.p.done = write_done};
+    int transferred = 1;
+    stage_open(&s, 0);
+    become_leader(&s);
+    for (int i = 0; i < 8; i++) {
+        w[i] = (struct write){.p.done = write_done};
+        raft_node_propose(s.n, blob_copy(SLICE("command")), &w[i].p);
+    }
+    settle(&s, 20);
+    uint64_t last = entries_last(&s.n->log);
+    raft_node_transfer(s.n, 2, 30000, note_transfer, &transferred);
+    settle(&s, 5);
+    raft_node_propose(s.n, blob_copy(SLICE("late")), &late.p);
+    acknowledge_to(&s, &s.puppets[0], last - 3);
+    assert_int_equal(entries_last(&s.n->log), last);
+    assert_null(last_of(&s, FRAME_TIMEOUT_NOW));
+    acknowledge_to(&s, &s.puppets[0], last);
+    const struct seen *now = last_of(&s, FRAME_TIMEOUT_NOW);
+    assert_non_null(now);
+    assert_int_equal(now->by, 2);
+    assert_int_equal(now->m.index, last);
+    assert_int_equal(late.done, 0);
+    assert_int_equal(transferred, 1);
+    /* Nobody was elected in time: the write that waited is taken after all. */
+    for (int i = 0; i < 90 && entries_last(&s.n->log) == last; i++) {
+        acknowledge(&s, &s.puppets[0]);
+        settle(&s, 1000);
+    }
+    assert_int_equal(transferred, -EAGAIN);
+    assert_int_equal(entries_last(&s.n->log), last + 1);
+    stage_close(&s);
+}
+
 static void test_append_before_the_compacted_log(void **state)
 {
     (void)state;
@@ -692,6 +741,7 @@ int main(void)
         cmocka_unit_test(test_g7_capacity),
         cmocka_unit_test(test_g8_bad_snapshot_streams),
         cmocka_unit_test(test_g9_strangers),
+        cmocka_unit_test(test_g12_transfer_waits_for_the_next_leader),
         cmocka_unit_test(test_append_before_the_compacted_log),
         cmocka_unit_test(test_probe_answers),
     };

@@ -26,5 +26,5 @@ t_kubectl_objects() { all_versions objects.txt; }
 t_kubectl_cluster() { all_versions cluster.txt; }
 t_kubectl_nodes() {
     local version
-    for version in 20 32 36; do transcript "$version" nodes.txt; done
+    for version in 20 36; do transcript "$version" nodes.txt; done
 }
