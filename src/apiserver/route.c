@@ -107,6 +107,8 @@ static void special_option(struct api_request *r, struct slice name, struct slic
     } else if (slice_eq_str(name, "orphanDependents")) {
         r->options.orphan_set = true;
         r->options.orphan = parse_bool(value);
+    } else if (slice_eq_str(name, "pretty") && value.n) {
+        r->options.pretty = slice_eq_str(value, "1") || slice_ieq(value, SLICE("t")) || slice_ieq(value, SLICE("true"));
     } else if (slice_eq_str(name, "fieldValidation") && value.n) {
         if (slice_eq_str(value, "Strict"))
             r->options.validation = VALIDATION_STRICT;
