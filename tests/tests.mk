@@ -54,14 +54,16 @@ UNIT_TESTS += tests/unit/test_proxy_rules
 UNIT_TESTS += tests/unit/test_encodings
 UNIT_TESTS += tests/unit/test_openapi
 UNIT_TESTS += tests/unit/test_tables
+UNIT_TESTS += tests/unit/test_rules
 
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 
 tests_unit_test_kinds_CPPFLAGS = $(AM_CPPFLAGS) -DKINDS_FILE='"$(abs_top_srcdir)/tests/data/kinds.jsonl"'
 EXTRA_DIST += tests/data/kinds.jsonl
+tests_unit_test_rules_CPPFLAGS = $(AM_CPPFLAGS) -DDATA='"$(abs_top_srcdir)/tests/data"'
 tests_unit_test_tables_CPPFLAGS = $(AM_CPPFLAGS) -DDATA='"$(abs_top_srcdir)/tests/data"'
-EXTRA_DIST += tests/data/defaults.tsv tests/data/columns.tsv tests/data/cells.tsv tests/data/selectors.tsv tests/unit/table.h
+EXTRA_DIST += tests/data/defaults.tsv tests/data/columns.tsv tests/data/cells.tsv tests/data/selectors.tsv tests/data/strategies.tsv tests/data/rules.tsv tests/unit/table.h
 tests_unit_test_loop_uv_SOURCES = tests/unit/test_loop_uv.c tests/unit/loop_common.c tests/unit/loop_common.h
 tests_unit_test_raft_members_SOURCES = tests/unit/test_raft_members.c tests/unit/raft_cluster.c tests/unit/raft_cluster.h
 tests_unit_test_raft_sim_SOURCES = tests/unit/test_raft_sim.c tests/unit/raft_cluster.c tests/unit/raft_cluster.h
