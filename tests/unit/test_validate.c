@@ -344,12 +344,9 @@ static void test_parts(void **state)
          "status.failed: Invalid value: 1: cannot decrease the failed counter]"},
         {"certificatesigningrequests", "approval", "'status':{}",
          "'status':{'conditions':[{'type':'Approved','status':'True'},{'type':'Denied','status':'False'}]}",
-         "CertificateSigningRequest.certificates.k8s.io \"x\" is invalid: [status.conditions[1].status: Unsupported "
-         "value: "
-         "\"False\": supported values: \"True\", status.conditions: Invalid value: "
-         "[{\"type\":\"Approved\",\"status\":\"True\"},{\"type\":\"Denied\",\"status\":\"False\"}]: Approved and "
-         "Denied "
-         "conditions are mutually exclusive]"},
+         "CertificateSigningRequest.certificates.k8s.io \"x\" is invalid: [status.conditions[1].type: Invalid value: "
+         "\"Denied\": Approved and Denied conditions are mutually exclusive, status.conditions[1].status: Unsupported "
+         "value: \"False\": supported values: \"True\"]"},
         {"services", "status", "'spec':{'type':'ClusterIP'}",
          "'spec':{'type':'ClusterIP'},'status':{'loadBalancer':{'ingress':[{'hostname':'1.2.3.4'}]}}",
          "Service \"x\" is invalid: [status.loadBalancer.ingress: Forbidden: may only be used when `spec.type` is "
