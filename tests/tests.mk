@@ -25,6 +25,7 @@ UNIT_TESTS += tests/unit/test_members
 UNIT_TESTS += tests/unit/test_raft_members
 UNIT_TESTS += tests/unit/test_raft_uv
 UNIT_TESTS += tests/unit/test_sealer
+UNIT_TESTS += tests/unit/test_clock
 UNIT_TESTS += tests/unit/test_seal
 UNIT_TESTS += tests/unit/test_raft_testimony
 UNIT_TESTS += tests/unit/test_raft_flips
@@ -34,6 +35,7 @@ UNIT_TESTS += tests/unit/test_kinds
 UNIT_TESTS += tests/unit/test_net
 UNIT_TESTS += tests/unit/test_net_raw
 UNIT_TESTS += tests/unit/test_websocket
+UNIT_TESTS += tests/unit/test_h2_streams
 UNIT_TESTS += tests/unit/test_chunkq
 UNIT_TESTS += tests/unit/test_net_sim
 UNIT_TESTS += tests/unit/test_apply
@@ -60,7 +62,7 @@ TESTS += $(UNIT_TESTS)
 tests_unit_test_kinds_CPPFLAGS = $(AM_CPPFLAGS) -DKINDS_FILE='"$(abs_top_srcdir)/tests/data/kinds.jsonl"'
 EXTRA_DIST += tests/data/kinds.jsonl
 tests_unit_test_tables_CPPFLAGS = $(AM_CPPFLAGS) -DDATA='"$(abs_top_srcdir)/tests/data"'
-EXTRA_DIST += tests/data/defaults.tsv tests/unit/table.h
+EXTRA_DIST += tests/data/defaults.tsv tests/data/columns.tsv tests/data/cells.tsv tests/data/selectors.tsv tests/unit/table.h
 tests_unit_test_loop_uv_SOURCES = tests/unit/test_loop_uv.c tests/unit/loop_common.c tests/unit/loop_common.h
 tests_unit_test_raft_members_SOURCES = tests/unit/test_raft_members.c tests/unit/raft_cluster.c tests/unit/raft_cluster.h
 tests_unit_test_raft_sim_SOURCES = tests/unit/test_raft_sim.c tests/unit/raft_cluster.c tests/unit/raft_cluster.h

@@ -13,6 +13,7 @@ libpintle_a_SOURCES += \
   src/apiserver/history.c \
   src/apiserver/internal.h \
   src/apiserver/join.c \
+  src/apiserver/kv.c \
   src/apiserver/members.c \
   src/apiserver/negotiate.c \
   src/apiserver/nodeproxy.c \

@@ -146,7 +146,8 @@ void api_tokens_free(struct api_tokens *t);
 /* False when user is a bootstrap token's that is gone or has expired. */
 bool api_token_stands(struct api *api, struct slice user);
 
-/* ---- members.c, join.c: rows of nonresource.c ---- */
+/* ---- members.c, join.c, kv.c: rows of nonresource.c ---- */
+void api_kv(struct api_request *r);
 void api_members(struct api_request *r);
 void api_ca(struct api_request *r);
 void api_join(struct api_request *r);

@@ -177,7 +177,10 @@ static struct json *keep_all_but_status(struct api_request *r, struct write *w, 
             copy_member(r, kept, obj, "status");
             return kept;
         }
+        struct json *managers = json_clone(r->arena, json_path(obj, "metadata.managedFields"));
         copy_path(r, obj, old, *path);
+        if (strcmp(*path, "metadata") == 0 && managers) /* who owns the status is of this write */
+            json_set_str(r->arena, meta_object(r->arena, obj), "managedFields", managers);
     }
     return obj;
 }
@@ -225,7 +228,7 @@ static struct json *prepare_update(struct api_request *r, struct write *w, struc
             copy_member(r, meta, old_meta, owned_meta[i]);
     if (!json_get_str(meta, "managedFields"))
         copy_member(r, meta, old_meta, "managedFields");
-    if (desired_changed(w->res, obj, old))
+    if (!slice_eq_str(w->sub, "status") && desired_changed(w->res, obj, old))
         meta_set_generation(r->arena, obj, meta_generation(old) + 1);
     return obj;
 }

@@ -260,7 +260,7 @@ static void copy_revision(struct deploy *p)
         return;
     struct json *patch = json_new_object(a);
     meta_set_annotation(a, patch, SLICE(REVISION), text);
-    op_patch(p->r, "apps", "deployments", p->r->ns, p->r->name, patch, NULL);
+    op_patch(p->r, "apps", "deployments", p->r->ns, p->r->name, patch, "status"); /* no change of what is desired */
 }
 
 /* ---- rolling ---- */

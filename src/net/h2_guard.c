@@ -11,7 +11,7 @@ static const struct {
     const char *name;
     uint32_t burst, per_second;
 } limits[H2_GUARD_KINDS] = {
-    [H2_GUARD_RESET] = {"rapid-reset", 2000, 100},
+    [H2_GUARD_RESET] = {"rapid-reset", H2_RESETS, H2_RESETS_PER_SECOND},
     [H2_GUARD_CONTROL] = {"control-flood", 1000, 100},
     [H2_GUARD_PRIORITY] = {"priority-flood", 4000, 400},
     [H2_GUARD_EMPTY] = {"empty-data-flood", 1000, 100},

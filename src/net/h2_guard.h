@@ -10,7 +10,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { H2_CONTINUATIONS_MAX = 16 }; /* in one head */
+enum {
+    H2_CONTINUATIONS_MAX = 16, /* in one head */
+    H2_RESETS = 2000,          /* streams that may be reset at once */
+    H2_RESETS_PER_SECOND = 100 /* that are regained */
+};
 enum h2_guarded { H2_GUARD_RESET, H2_GUARD_CONTROL, H2_GUARD_PRIORITY, H2_GUARD_EMPTY, H2_GUARD_KINDS };
 
 struct h2_guard {

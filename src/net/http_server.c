@@ -325,6 +325,21 @@ static void on_accept(void *ctx, struct stream *stream)
 
 /* ---- the server ---- */
 
+/* The same of single streams of HTTP/2: a window that stays shut holds the answer, however busy the rest is. */
+static void sweep_exchanges(struct server_conn *c)
+{
+    if (!c->proto || !c->proto->give_up)
+        return;
+    list_each (it, &c->exchanges) {
+        struct http_exchange *x = container_of(it, struct http_exchange, link);
+        bool waits = x->started && !x->aborted && x->out.bytes > 0 && x->moved == x->seen_moved;
+        x->stalled = waits ? x->stalled + 1 : 0;
+        x->seen_moved = x->moved;
+        if (x->stalled == STALLED_SWEEPS)
+            c->proto->give_up(x);
+    }
+}
+
 /* Peers that take nothing of what is queued for them hold memory: they are given up after a minute. */
 static void on_sweep(struct loop_timer *t)
 {
@@ -340,6 +355,8 @@ static void on_sweep(struct loop_timer *t)
         c->seen_written = c->written;
         if (c->stalled >= STALLED_SWEEPS)
             server_conn_close(c);
+        else
+            sweep_exchanges(c);
     }
     loop_timer_start(s->loop, &s->sweep, SWEEP_MS);
 }

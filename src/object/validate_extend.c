@@ -267,7 +267,8 @@ static void crd_names(const struct rule_call *c)
         if (s.n)
             member_invalid(c->v, c->at, c->value, kinds[i], validate_label_1035(s));
     }
-    if (slice_eq(json_path_string(c->value, "kind"), json_path_string(c->value, "listKind")))
+    struct slice kind = json_path_string(c->value, "kind");
+    if (kind.n && slice_eq(kind, json_path_string(c->value, "listKind"))) /* no names are accepted yet: not the same */
         member_invalid(c->v, c->at, c->value, "listKind", "kind and listKind may not be the same");
 }
 

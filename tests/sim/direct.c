@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "base/mem.h"
+#include "store/clock.h"
 
 enum {
     CLIENTS = 8,
@@ -150,7 +151,7 @@ static void on_txn(struct replica_txn *t, int err)
     bool refused = err == -EAGAIN || err == -EBUSY || err == -ENOSPC || err == -E2BIG || (!err && t->result.err);
     enum hist_type fate = refused ? HIST_FAIL : err ? HIST_INFO : HIST_OK;
     if (fate == HIST_OK && op->x->ttl && !op->ended)
-        op->x->due[op->steps[0].key] = op->event.time + op->ttl_ms * 1000000;
+        op->x->due[op->steps[0].key] = op->event.time + (op->ttl_ms - op->ttl_ms / CLOCK_SLEW - 1) * 1000000;
     end(op, fate, op->micros, op->n_micros);
 }
 
@@ -451,5 +452,5 @@ static void check_ttl(const struct history *h, struct verdict *v)
     check_lease(h, (uint64_t)SLACK_MS * 1000000, v);
 }
 
-const struct workload workload_txn = {.name = "txn", .check = check_txn};
+const struct workload workload_lists = {.name = "lists", .check = check_txn};
 const struct workload workload_ttl = {.name = "ttl", .check = check_ttl};

@@ -12,10 +12,10 @@
 
 struct direct;
 
-extern const struct workload workload_txn;
+extern const struct workload workload_lists;
 extern const struct workload workload_ttl;
 
-/* Records into d, a drive of workload_txn or workload_ttl without workers. */
+/* Records into d, a drive of workload_lists or workload_ttl without workers. */
 struct direct *direct_new(struct world *w, struct drive *d);
 void direct_quiet(struct direct *x);
 /* The last look: reads every key there was. */

@@ -61,7 +61,7 @@ static void judge(struct drive *d, struct jepsen_run *r)
 
 static bool is_direct(const struct jepsen_run *r)
 {
-    return r->load == &workload_txn || r->load == &workload_ttl;
+    return r->load == &workload_lists || r->load == &workload_ttl;
 }
 
 static struct world *new_world(const struct jepsen_run *r)
