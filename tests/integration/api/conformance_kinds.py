@@ -202,9 +202,6 @@ def t_resource_slice_api_operations():
 
 # ---- sig-scheduling ----
 
-def t_limit_range_api_operations():
-    operations('v1', 'LimitRange', 'limits', {'spec': {'limits': [{'type': 'Container', 'max': {'cpu': '3'}}]}})
-
 
 def t_priority_class_endpoints():
     operations('scheduling.k8s.io/v1', 'PriorityClass', 'priority', {'description': 'changed'})

