@@ -22,6 +22,7 @@ libjepsen_a_SOURCES = \
   jepsen/workload_lease.c \
   jepsen/workload_register.c \
   jepsen/workload_set.c \
+  jepsen/workload_ttl.c \
   jepsen/workload_txn.c \
   jepsen/workload_watch.c \
   jepsen/workloads.c

@@ -265,7 +265,8 @@ static bool take_workloads(struct run *r)
         slice_cut(rest, ',', &word, &rest);
         bool all = slice_eq_str(word, "all"), known = all;
         for (size_t i = 0; workloads[i]; i++) {
-            if ((all || slice_eq_str(word, workloads[i]->name)) && r->n_drives < WORKLOADS_MAX) {
+            bool wanted = all && !(workloads[i]->by_clock && r->no.kinds >> FAULT_CLOCK & 1);
+            if ((wanted || slice_eq_str(word, workloads[i]->name)) && r->n_drives < WORKLOADS_MAX) {
                 r->loads[r->n_drives++] = workloads[i];
                 known = true;
             }
@@ -361,6 +362,7 @@ int main(int argc, char **argv)
     for (; i + 1 < argc && argv[i][0] == '-'; i += 2)
         if (!take_option(&r, argv[i], argv[i + 1]))
             return usage();
+    r.no.kinds = faults_parse(r.faults, able);
     if (r.workload && !take_workloads(&r))
         return usage();
     if (!strcmp(argv[1], "check") && i < argc && r.o.workload)
@@ -369,7 +371,6 @@ int main(int argc, char **argv)
         return damage(argv[2], argv[3], strtoull(argv[4], NULL, 10)) ? 1 : 0;
     if (!strcmp(argv[1], "report") && i + 1 < argc)
         return check_file(&r, argv[i], argv[i + 1]);
-    r.no.kinds = faults_parse(r.faults, able);
     if (strcmp(argv[1], "run") != 0 || !r.o.workload || !r.o.n_nodes || !r.out || !r.hands ||
         (*r.faults && !r.no.kinds))
         return usage();

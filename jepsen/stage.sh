@@ -79,7 +79,7 @@ who_args() {
         for j in $places; do [ "$i" = "$j" ] || args+=(--join "https://$(ip_of "$j"):6443"); done
     else
         args=(--id "$(cat "$dir/$i/id")")
-        for j in $all; do args+=(--member "$(cat "$dir/$j/id")=$(ip_of "$j"):7443,$(ip_of "$j"):6443"); done
+        for j in $all; do [ ! -s "$dir/$j/id" ] || args+=(--member "$(cat "$dir/$j/id")=$(ip_of "$j"):7443,$(ip_of "$j"):6443"); done
     fi
 }
 

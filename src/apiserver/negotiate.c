@@ -208,12 +208,12 @@ int api_negotiate(struct api_request *r, struct status *st)
         return rv;
     slice_cut(r->content_type, ';', &type, &params);
     type = slice_trim(type);
+    if (passes_through(r))
+        return 0;
     if (r->verb == API_PATCH)
         return negotiate_patch(r, type, st);
     if (!r->body.n || !type.n || slice_ieq(type, SLICE("application/json")) ||
         slice_ieq(type, SLICE("application/yaml")) || slice_ieq(type, SLICE(API_PROTOBUF)))
-        return 0;
-    if (passes_through(r))
         return 0;
     return status_set(st, r->arena, 415,
                       "the body of the request was in an unknown format - accepted media types include: "

@@ -76,11 +76,38 @@ static size_t add_gzip_headers(struct http_header *h, size_t n)
     return n;
 }
 
+bool api_is_pretty(const struct api_request *r, struct slice content_type)
+{
+    return r->options.pretty && slice_eq_str(content_type, "application/json");
+}
+
+struct blob *api_indent(struct json_pretty *p, const struct chunk *chunks, size_t n)
+{
+    struct json_pretty at = *p;
+    struct buf out = BUF_INIT(API_ARENA_MAX);
+    for (size_t i = 0; i < n; i++)
+        json_pretty(&at, slice_of(chunks[i].p, chunks[i].n), &out);
+    struct blob *b = buf_error(&out) ? NULL : blob_copy(buf_slice(&out));
+    buf_done(&out);
+    if (!b)
+        return NULL;
+    *p = at;
+    drop(chunks, n);
+    return b;
+}
+
+/* The first header is the content's type. */
 static void finish(struct api_request *r, int code, struct http_header *headers, size_t n, const struct chunk *chunks,
                    size_t n_chunks)
 {
+    struct json_pretty start = {0};
+    struct blob *b = api_is_pretty(r, headers[0].value) ? api_indent(&start, chunks, n_chunks) : NULL;
+    struct chunk whole = b ? chunk_take(b) : (struct chunk){NULL, NULL, 0};
+    if (b) {
+        chunks = &whole;
+        n_chunks = 1;
+    }
     struct blob *packed = compressed(r, chunks, n_chunks);
-    struct chunk whole;
     api_account(r, code);
     r->replied = true;
     if (packed) {

@@ -52,6 +52,7 @@ struct api_query {
     struct slice bad_dry_run, bad_validation;      /* values that there are not; p NULL = none */
     int64_t limit, timeout_seconds, grace_seconds; /* -1 = not given */
     bool watch, bookmarks, send_initial_events, send_initial_set, dry_run, force, force_set, orphan_set, orphan;
+    bool pretty; /* JSON with lines and indentation, for people */
     enum api_validation validation;
 };
 

@@ -436,8 +436,8 @@ static void h2_data(struct server_conn *c, const char *p, size_t n)
     }
     ssize_t rv = nghttp2_session_mem_recv(h->session, (const uint8_t *)p, n);
     if (rv < 0) {
-        nghttp2_session_terminate_session(h->session, rv == NGHTTP2_ERR_FLOODED ? NGHTTP2_ENHANCE_YOUR_CALM
-                                                                                : NGHTTP2_PROTOCOL_ERROR);
+        bool calm = rv == NGHTTP2_ERR_FLOODED || rv == NGHTTP2_ERR_CALLBACK_FAILURE; /* the latter: DECODED_HEAD_MAX */
+        nghttp2_session_terminate_session(h->session, calm ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_PROTOCOL_ERROR);
         c->want_close = true;
     }
     dispatch_ready(h);

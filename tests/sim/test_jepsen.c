@@ -93,7 +93,7 @@ static void test_lists(void **state)
 static void test_ttl(void **state)
 {
     (void)state;
-    run_load(&workload_ttl, hands_sim_able);
+    run_workload("ttl");
 }
 
 static void test_promotion(void **state)

@@ -1,19 +1,27 @@
 """sig-cli: what kubectl does, with fake nodes; each command at another replica."""
+import atexit
 import os
 import shutil
 import subprocess
 import tempfile
+import threading
 
 from conformance_apps import controller, settled
 from fake_nodes import *
 
 KUBECTL = os.path.join(os.environ.get('PINTLE_TOOLS_DIR', '/var/cache/pintle/tools'), 'kubectl-1.36')
-_folder = []
+_folder, _making = [], threading.Lock()
 
 
 def folder():
+    with _making:
+        return _made_folder()
+
+
+def _made_folder():
     if not _folder:
         _folder.append(tempfile.mkdtemp(prefix='pintle-cli-'))
+        atexit.register(shutil.rmtree, _folder[0], True)
     return _folder[0]
 
 
@@ -174,5 +182,3 @@ def t_proxies():
         finally:
             proxy.terminate()
             proxy.wait()
-    shutil.rmtree(folder())
-    _folder.clear()

@@ -168,6 +168,12 @@ def bare(name, **spec):
     return merged(pod(name), {'spec': dict(spec, schedulerName='nobody')})
 
 
+def nowhere():
+    """A node that nobody runs: what is bound to it stays as it is."""
+    ask('POST', '/api/v1/nodes', {'metadata': {'name': 'nowhere'}}, server=turn())
+    return 'nowhere'
+
+
 def t_pods_are_deleted_together():
     ns = space('pod-collection')
     for i in range(3):
@@ -222,7 +228,7 @@ def t_quality_of_service_class():
 def t_pod_generation():
     """1 at first, whatever is asked; one more with each change of the spec, and with a graceful deletion."""
     path = space('generation') + '/pods'
-    body = merged(bare('p', nodeName='nowhere', activeDeadlineSeconds=5000), {'metadata': {'generation': 100}})
+    body = merged(bare('p', nodeName=nowhere(), activeDeadlineSeconds=5000), {'metadata': {'generation': 100}})
     same(do('POST', path, body, 201)['metadata']['generation'], 1)
     same(patch(path + '/p', {'metadata': {'labels': {'a': 'b'}}})['metadata']['generation'], 1)
     same(patch(path + '/p/status', {'status': {'message': 'm'}})['metadata']['generation'], 1)
@@ -323,7 +329,7 @@ def t_claims_in_use_stay():
     do('POST', claims, named(examples()['v1', 'PersistentVolumeClaim'], 'c', 'in-use', True), 201)
     do('POST', volumes, named(examples()['v1', 'PersistentVolume'], 'in-use', None, False), 201)
     patch(volumes + '/in-use/status', {'status': {'phase': 'Bound'}})
-    do('POST', ns + '/pods', bare('p', nodeName='nowhere', volumes=[{'name': 'v', 'persistentVolumeClaim': {'claimName': 'c'}}]), 201)
+    do('POST', ns + '/pods', bare('p', nodeName=nowhere(), volumes=[{'name': 'v', 'persistentVolumeClaim': {'claimName': 'c'}}]), 201)
     do('DELETE', claims + '/c')
     do('DELETE', volumes + '/in-use')
     time.sleep(0.5)

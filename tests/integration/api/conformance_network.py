@@ -107,7 +107,7 @@ def address(path):
     return do('GET', path)['status']['podIP']
 
 
-def x_endpoints_of_pods():
+def t_endpoints_of_pods():
     fake_nodes()
     ns = space('with-pods')
     do('POST', ns + '/services', service('basic', {'port': 80, 'targetPort': 'first'}), 201)

@@ -6,7 +6,7 @@ import threading
 
 from operations import *
 
-_started = []
+_started, _starting = [], threading.Lock()
 
 
 def _stamp():
@@ -57,6 +57,12 @@ def _serve(names):
 
 def fake_nodes(count=2, cpu='4'):
     """Makes them once, ready; returns their names."""
+    with _starting:
+        _make(count, cpu)
+    return list(_started)
+
+
+def _make(count, cpu):
     if not _started:
         _started.extend('fake-%d' % i for i in range(count))
         for name in _started:
@@ -69,4 +75,3 @@ def fake_nodes(count=2, cpu='4'):
         threading.Thread(target=_serve, args=(list(_started),), daemon=True).start()
         for name in _started:
             eventually(lambda: not do('GET', '/api/v1/nodes/' + name)['spec'].get('taints'))
-    return list(_started)
