@@ -55,6 +55,7 @@ UNIT_TESTS += tests/unit/test_proxy_rules
 UNIT_TESTS += tests/unit/test_encodings
 UNIT_TESTS += tests/unit/test_openapi
 UNIT_TESTS += tests/unit/test_corpora
+UNIT_TESTS += tests/unit/test_warnings
 UNIT_TESTS += tests/unit/test_tables
 
 check_PROGRAMS += $(UNIT_TESTS)

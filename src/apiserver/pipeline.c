@@ -10,6 +10,7 @@
 #include "auth/authn.h"
 #include "base/mem.h"
 #include "object/meta.h"
+#include "object/warnings.h"
 
 /* ---- answering over HTTP ---- */
 
@@ -186,6 +187,9 @@ static const struct {
 static void run_resource(struct api_request *r)
 {
     struct status st;
+    const char *warning = resource_warning(r->res);
+    if (warning)
+        api_warn(r, warning);
     if (api_past_check(r, &st)) {
         api_reply_status(r, &st);
         return;

@@ -15,6 +15,7 @@
 #include "object/meta.h"
 #include "object/protobuf.h"
 #include "object/validate.h"
+#include "object/warnings.h"
 
 enum { GENERATED_SUFFIX = 5, GENERATED_BASE_MAX = 58, EVENT_TTL_MS = 3600000 };
 
@@ -568,6 +569,11 @@ static int to_storage(struct api_request *r, struct write *w)
     return api_attrs(r->arena, res, obj, &w->attrs);
 }
 
+static void add_warning(void *ctx, const char *text)
+{
+    api_warn(ctx, text);
+}
+
 static void write_object(struct api_request *r, struct write *w, struct json *old)
 {
     struct status st = {0};
@@ -576,6 +582,8 @@ static void write_object(struct api_request *r, struct write *w, struct json *ol
         api_reply_status(r, &st);
         return;
     }
+    if (r->http && !w->sub.n && !w->deletes && !w->remove)
+        object_warnings(r->arena, w->res, w->obj, old, add_warning, r);
     if (old && may_vanish(w))
         w->remove = true;
     if (w->dry_run) {
