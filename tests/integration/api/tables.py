@@ -395,8 +395,7 @@ def t_strategies():
         count += 1
     same(count, len(everything))
     for _, _, path in dependents:
-        if good(ask('DELETE', path)).get('metadata', {}).get('finalizers', [''])[0].endswith('-protection'):
-            good(ask('PATCH', path, {'metadata': {'finalizers': None}}, content=PATCH['merge'])) # nobody looks after volumes yet
+        good(ask('DELETE', path))
     orphans = [d[0] for d in dependents if d[1] == 'orphan']
 
     holds(orphans)

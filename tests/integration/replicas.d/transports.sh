@@ -43,3 +43,5 @@ t_api_http2_curl() {
     has "$out" '"k8s.io/initial-events-end":"true"'
     same "$(ask 1 GET /livez --http1.1 -w ' %{http_version}')" "ok 1.1"
 }
+
+t_api_requests() { driven requests; }
