@@ -93,6 +93,8 @@ static void on_role(struct replica_listener *l, bool is_leader, uint64_t term, u
     }
     CHECK(w, leader_id == h->i + 1 && term < WORLD_TERMS, "replica %zu leads as %lu in term %lu", h->i + 1, leader_id,
           term);
+    if (term >= WORLD_TERMS)
+        return;
     CHECK(w, !w->leader_of[term] || w->leader_of[term] == h->i + 1, "two leaders in term %lu", term);
     w->elections += !w->leader_of[term];
     w->leader_of[term] = h->i + 1;
