@@ -52,7 +52,7 @@ void api_nodes_free(struct api_nodes *n)
 /* Lets go of nodes that are gone. */
 static void forget_nodes(struct api_nodes *n, struct api_request *r)
 {
-    struct buf gone = BUF_INIT(NODE_CLIENTS_MAX * 256);
+    struct buf gone = BUF_INIT(256UL * NODE_CLIENTS_MAX);
     for (struct map_entry *e = map_first(&n->clients); e; e = map_next(&n->clients, e))
         if (!api_object(r, resource_core("nodes"), SLICE_NONE, e->key)) {
             buf_add_slice(&gone, e->key);
@@ -255,7 +255,7 @@ static void relay_start(struct api_request *r, const struct target *t, const str
 void api_pod_log(struct api_request *r)
 {
     struct status st = {0};
-    struct target t;
+    struct target t = {0};
     if (find_target(r, "containerLogs", true, &t, &st))
         api_reply_status(r, &st);
     else
@@ -320,7 +320,7 @@ void api_pod_stream(struct api_request *r)
         bool container;
     } rows[] = {{"exec", "exec", true}, {"attach", "attach", true}, {"portforward", "portForward", false}};
     struct status st = {0};
-    struct target t;
+    struct target t = {0};
     struct http_header headers[NODE_HEADERS_MAX];
     size_t i = 0;
     if (!r->http || !http_request(r->http)->upgrade) {
@@ -348,7 +348,7 @@ void api_pod_stream(struct api_request *r)
 
 void api_proxy(struct api_request *r)
 {
-    struct target t;
+    struct target t = {0};
     if (strcmp(r->res->plural, "nodes") != 0) {
         api_reply_error(r, 501, "proxying to %s is not built yet", r->res->plural);
         return;
