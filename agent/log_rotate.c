@@ -145,12 +145,13 @@ static struct slice label(const Runtime__V1__Container *c, const char *key)
 
 static void add_container(struct log_rotate *r, struct rotate_job *j, const Runtime__V1__Container *c)
 {
+    char why[512];
     struct rotation *at = &j->at[j->n];
     struct slice ns = label(c, "io.kubernetes.pod.namespace"), pod = label(c, "io.kubernetes.pod.name");
     if (c->state != RUNTIME__V1__CONTAINER_STATE__CONTAINER_RUNNING || strlen(c->id) >= sizeof at->id)
         return;
     if (pods_log_path(r->agent->pods, ns, pod, label(c, "io.kubernetes.container.name"), false, at->path,
-                      sizeof at->path))
+                      sizeof at->path, why))
         return;
     snprintf(at->id, sizeof at->id, "%s", c->id);
     j->n++;

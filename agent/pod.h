@@ -42,6 +42,7 @@ struct container {
     const struct json *spec; /* in the pod's arena */
     struct slice name;
     bool init, sidecar;             /* sidecar: an init container with restartPolicy Always */
+    bool ephemeral;                 /* added to the running pod, run once, of no account to its phase */
     struct container_run now, last; /* newest run and the one before */
     uint32_t restarts;
     bool ready, started, failed_probe, stopping, hook_done, post_started;
@@ -60,7 +61,8 @@ struct pod {
     char uid[64];
     struct arena arena; /* obj lives here; replaced with it */
     const struct json *obj;
-    struct container *containers; /* init containers first; made once, as the spec's never change in number */
+    /* Init containers first, then the main ones, then ephemeral ones in the order in which they were added. */
+    struct container *containers[POD_CONTAINERS_MAX];
     size_t n_containers;
     enum pod_phase phase;
     /* runtime */
@@ -73,6 +75,7 @@ struct pod {
     bool listed; /* seen by the runtime's list at work */
     /* the one step in flight */
     bool busy;
+    uint64_t stepped;              /* loop_now when the last one ended: older lists do not show what it made */
     struct loop_timer timer;       /* to look again */
     uint64_t kill_deadline;        /* loop_now; when terminating */
     bool deleted_in_api;           /* the API has forgotten it */
@@ -92,6 +95,7 @@ struct pods {
     struct map by_uid; /* uid → struct pod */
     struct loop_timer relist;
     bool listing, list_again, synced, runtime_ok;
+    uint64_t list_began; /* loop_now */
     struct cri_call *list_call;
     Runtime__V1__ListContainersResponse *unused;
 };

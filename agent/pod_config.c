@@ -70,7 +70,8 @@ static const struct json *security(const struct pod *p, const struct container *
     return v ? v : json_get_str(json_path(p->obj, "spec.securityContext"), name);
 }
 
-static Runtime__V1__NamespaceOption *namespaces(struct pod *p, struct arena *a, bool container)
+/* c: NULL for the sandbox. An ephemeral container may live among the processes of the one that it looks at. */
+static Runtime__V1__NamespaceOption *namespaces(struct pod *p, const struct container *c, struct arena *a)
 {
     Runtime__V1__NamespaceOption *o = NEW(a, Runtime__V1__NamespaceOption, runtime__v1__namespace_option__init);
     const struct json *spec = json_get_str(p->obj, "spec");
@@ -84,7 +85,14 @@ static Runtime__V1__NamespaceOption *namespaces(struct pod *p, struct arena *a, 
     o->pid = json_bool(json_get_str(spec, "hostPID"), false) ? RUNTIME__V1__NAMESPACE_MODE__NODE
              : shared                                        ? RUNTIME__V1__NAMESPACE_MODE__POD
                                                              : RUNTIME__V1__NAMESPACE_MODE__CONTAINER;
-    (void)container;
+    struct slice target = json_path_string(c ? c->spec : NULL, "targetContainerName");
+    if (c && c->ephemeral && target.n) {
+        const struct container *seen = pod_container(p, target);
+        if (!seen || seen->now.state != RUN_RUNNING)
+            return NULL;
+        o->pid = RUNTIME__V1__NAMESPACE_MODE__TARGET;
+        o->target_id = copy(a, slice_str(seen->now.id));
+    }
     return o;
 }
 
@@ -160,7 +168,7 @@ static void port_mappings(struct pod *p, struct arena *a, Runtime__V1__PodSandbo
     if (!config->port_mappings)
         return;
     for (size_t i = 0; i < p->n_containers; i++) {
-        json_each (port, json_get_str(p->containers[i].spec, "ports")) {
+        json_each (port, json_get_str(p->containers[i]->spec, "ports")) {
             struct slice protocol = json_path_string(port, "protocol");
             Runtime__V1__PortMapping *m = NEW(a, Runtime__V1__PortMapping, runtime__v1__port_mapping__init);
             if (!m || config->n_port_mappings == LIST_MAX || !json_int(json_get_str(port, "hostPort"), 0))
@@ -195,9 +203,9 @@ static void sandbox_linux(struct pod *p, struct arena *a, Runtime__V1__PodSandbo
     if (!l || !s)
         return;
     l->cgroup_parent = (char *)arena_printf(a, "%s/pod%s", parent ? parent : "/pintle", p->uid);
-    s->namespace_options = namespaces(p, a, false);
+    s->namespace_options = namespaces(p, NULL, a);
     for (size_t i = 0; i < p->n_containers; i++)
-        s->privileged |= json_bool(json_path(p->containers[i].spec, "securityContext.privileged"), false);
+        s->privileged |= json_bool(json_path(p->containers[i]->spec, "securityContext.privileged"), false);
     s->n_supplemental_groups = groups(p, a, &s->supplemental_groups);
     l->security_context = s;
     config->linux = l;
@@ -283,7 +291,7 @@ static Runtime__V1__LinuxContainerSecurityContext *container_security(struct pod
     if (!s)
         return NULL;
     s->privileged = json_bool(json_get_str(own, "privileged"), false);
-    s->namespace_options = namespaces(p, a, true);
+    s->namespace_options = namespaces(p, c, a);
     s->run_as_user = int64_value(a, security(p, c, "runAsUser"));
     s->run_as_group = int64_value(a, security(p, c, "runAsGroup"));
     s->readonly_rootfs = json_bool(json_get_str(own, "readOnlyRootFilesystem"), false);
@@ -466,5 +474,10 @@ Runtime__V1__ContainerConfig *pod_container_config(struct pod *p, struct contain
     config->tty = json_bool(json_get_str(c->spec, "tty"), false);
     config->linux->resources = resources(c, a);
     config->linux->security_context = container_security(p, c, a);
+    if (config->linux->security_context && !config->linux->security_context->namespace_options) {
+        snprintf(message, POD_MESSAGE_MAX, "unable to find target container \"%" SLICE_FMT "\"",
+                 SLICE_ARG(json_path_string(c->spec, "targetContainerName")));
+        return NULL;
+    }
     return arena_error(a) ? NULL : config;
 }

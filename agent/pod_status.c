@@ -78,7 +78,8 @@ static struct json *container_json(struct arena *a, const struct container *c)
     json_set_str(a, v, "imageID", json_new_str(a, c->now.image_ref));
     if (c->now.id[0])
         json_set_str(a, v, "containerID", json_new_printf(a, "containerd://%s", c->now.id));
-    json_set_str(a, v, "started", json_new_bool(a, running && c->started));
+    if (!c->ephemeral)
+        json_set_str(a, v, "started", json_new_bool(a, running && c->started));
     return v;
 }
 
@@ -92,8 +93,8 @@ static struct counts count(const struct pod *p, bool init)
 {
     struct counts k = {0};
     for (size_t i = 0; i < p->n_containers; i++) {
-        const struct container *c = &p->containers[i];
-        if (c->init != init || c->sidecar)
+        const struct container *c = p->containers[i];
+        if (c->init != init || c->sidecar || c->ephemeral)
             continue;
         k.n++;
         k.running += c->now.state == RUN_RUNNING;
@@ -157,9 +158,9 @@ static const char *not_ready_names(const struct pod *p, struct arena *a, bool in
 {
     struct buf names = BUF_INIT(4096);
     for (size_t i = 0; i < p->n_containers; i++) {
-        const struct container *c = &p->containers[i];
+        const struct container *c = p->containers[i];
         bool fine = init ? c->sidecar ? c->started : c->now.state == RUN_EXITED && !c->now.exit_code : c->ready;
-        if (c->init == init && !fine)
+        if (c->init == init && !c->ephemeral && !fine)
             buf_printf(&names, "%s%" SLICE_FMT, names.n ? " " : "", SLICE_ARG(c->name));
     }
     const char *text =
@@ -203,9 +204,11 @@ struct json *pod_status_json(struct pod *p, struct arena *a)
 {
     struct json *status = json_new_object(a), *ips = json_new_array(a), *host_ips = json_new_array(a), *one;
     const char *phase = phase_of(p), *node_ip = p->owner->agent->o.node_ip;
-    struct json *init = json_new_array(a), *main = json_new_array(a);
-    for (size_t i = 0; i < p->n_containers; i++)
-        json_append(p->containers[i].init ? init : main, container_json(a, &p->containers[i]));
+    struct json *init = json_new_array(a), *main = json_new_array(a), *ephemeral = json_new_array(a);
+    for (size_t i = 0; i < p->n_containers; i++) {
+        const struct container *c = p->containers[i];
+        json_append(c->init ? init : c->ephemeral ? ephemeral : main, container_json(a, c));
+    }
     json_set_str(a, status, "phase", json_new_str(a, phase));
     json_set_str(a, status, "conditions", conditions_json(p, a, phase));
     json_set_str(a, status, "hostIP", json_new_str(a, node_ip));
@@ -226,6 +229,8 @@ struct json *pod_status_json(struct pod *p, struct arena *a)
     if (json_len(init))
         json_set_str(a, status, "initContainerStatuses", init);
     json_set_str(a, status, "containerStatuses", main);
+    if (json_len(ephemeral))
+        json_set_str(a, status, "ephemeralContainerStatuses", ephemeral);
     return status;
 }
 
@@ -252,11 +257,21 @@ static void on_sent(void *ctx, const struct client_reply *reply)
         pod_sync(p);
 }
 
+/* How a container ended is asked for when the list shows that it did: until it is known nothing is said, for a pod that
+ * was once reported as having succeeded must not fail afterwards. */
+static bool ending_unknown(const struct pod *p)
+{
+    for (size_t i = 0; i < p->n_containers; i++)
+        if (p->containers[i]->now.state == RUN_EXITED && !p->containers[i]->now.detailed)
+            return true;
+    return false;
+}
+
 void pod_report(struct pod *p)
 {
     struct arena a;
     struct buf text = BUF_INIT(1 << 20);
-    if (p->deleted_in_api)
+    if (p->deleted_in_api || ending_unknown(p))
         return;
     if (p->status_call) {
         p->status_again = true;

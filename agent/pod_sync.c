@@ -61,6 +61,7 @@ static void step_end(struct step *s)
 {
     struct pod *p = s->pod;
     p->busy = false;
+    p->stepped = loop_now(loop_of(p));
     mem_free(s);
     pods_relist_soon(p->owner);
     pod_sync_later(p, 0);
@@ -305,7 +306,7 @@ static void ask_container(struct container *c)
 static struct container *unknown_run(struct pod *p)
 {
     for (size_t i = 0; i < p->n_containers; i++) {
-        struct container *c = &p->containers[i];
+        struct container *c = p->containers[i];
         if (c->now.id[0] && !c->now.detailed && c->now.state != RUN_CREATED)
             return c;
     }
@@ -361,7 +362,7 @@ static void container_started(struct step *s, int err, const char *message, cons
     c->backoff_until = 0;
     c->failed_probe = false;
     c->hook_done = false;
-    c->ready = !json_get_str(c->spec, "readinessProbe");
+    c->ready = !c->ephemeral && !json_get_str(c->spec, "readinessProbe");
     c->started = !json_get_str(c->spec, "startupProbe");
     set_waiting(c, "ContainerCreating", "");
     pod_event(s->pod, c, "Normal", "Started", "Started container %" SLICE_FMT, SLICE_ARG(c->name));
@@ -555,6 +556,8 @@ static bool wants_run(const struct pod *p, const struct container *c)
     case RUN_RUNNING:
         return false;
     case RUN_EXITED:
+        if (c->ephemeral)
+            return false;
         if (c->sidecar)
             return true;
         if (c->init)
@@ -568,8 +571,8 @@ static bool wants_run(const struct pod *p, const struct container *c)
 /* The init container that the others wait for, or NULL when all are done. */
 static struct container *blocking_init(struct pod *p)
 {
-    for (size_t i = 0; i < p->n_containers && p->containers[i].init; i++) {
-        struct container *c = &p->containers[i];
+    for (size_t i = 0; i < p->n_containers && p->containers[i]->init; i++) {
+        struct container *c = p->containers[i];
         bool done = c->sidecar ? c->now.state == RUN_RUNNING && c->started
                                : c->now.state == RUN_EXITED && c->now.detailed && c->now.exit_code == 0;
         if (!done)
@@ -591,12 +594,12 @@ static bool is_due(struct pod *p, struct container *c, uint64_t *wait_ms)
 static struct container *next_container(struct pod *p, uint64_t *wait_ms)
 {
     struct container *init = blocking_init(p);
+    bool waiting = false;
     for (size_t i = 0; i < p->n_containers; i++) {
-        struct container *c = &p->containers[i];
-        if (init && c > init)
-            break;
-        bool turn = c->sidecar || (init ? c == init : !c->init);
-        if (turn && wants_run(p, c) && is_due(p, c, wait_ms))
+        struct container *c = p->containers[i];
+        bool may = c->ephemeral || (!waiting && (c == init || c->sidecar || !init));
+        waiting |= init && c == init; /* those after it wait; whoever looks into the pod does not */
+        if (may && wants_run(p, c) && is_due(p, c, wait_ms))
             return c;
     }
     return NULL;
@@ -610,8 +613,8 @@ static bool is_over(struct pod *p)
         return init->now.state == RUN_EXITED && init->now.detailed && !wants_run(p, init);
     bool any = false;
     for (size_t i = 0; i < p->n_containers; i++) {
-        struct container *c = &p->containers[i];
-        if (c->init)
+        struct container *c = p->containers[i];
+        if (c->init || c->ephemeral)
             continue;
         any = true;
         if (c->now.state != RUN_EXITED || !c->now.detailed || wants_run(p, c))
@@ -691,7 +694,7 @@ static void stop_container(struct container *c, const char *why)
 static bool any_stopping(const struct pod *p)
 {
     for (size_t i = 0; i < p->n_containers; i++)
-        if (p->containers[i].stopping)
+        if (p->containers[i]->stopping)
             return true;
     return false;
 }
@@ -719,8 +722,8 @@ static void on_probe(void *ctx, enum probe_kind kind, bool ok, const char *messa
 static void watch_containers(struct pod *p)
 {
     for (size_t i = 0; i < p->n_containers; i++) {
-        struct container *c = &p->containers[i];
-        if (c->now.state != RUN_RUNNING || (c->init && !c->sidecar))
+        struct container *c = p->containers[i];
+        if (c->now.state != RUN_RUNNING || (c->init && !c->sidecar) || c->ephemeral)
             continue;
         if (!json_get_str(c->spec, "readinessProbe"))
             c->ready = c->started;
@@ -829,7 +832,7 @@ static void terminate(struct pod *p)
     bool running = false;
     char why[256];
     for (size_t i = 0; i < p->n_containers; i++) {
-        struct container *c = &p->containers[i];
+        struct container *c = p->containers[i];
         if (c->now.state != RUN_RUNNING)
             continue;
         running = true;

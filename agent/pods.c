@@ -16,9 +16,14 @@ static void on_relist(struct loop_timer *t);
 struct container *pod_container(struct pod *p, struct slice name)
 {
     for (size_t i = 0; i < p->n_containers; i++)
-        if (slice_eq(p->containers[i].name, name))
-            return &p->containers[i];
+        if (slice_eq(p->containers[i]->name, name))
+            return p->containers[i];
     return NULL;
+}
+
+static const char *container_list(const struct container *c)
+{
+    return c->init ? "initContainers" : c->ephemeral ? "ephemeralContainers" : "containers";
 }
 
 void pod_event(struct pod *p, const struct container *c, const char *type, const char *reason, const char *fmt, ...)
@@ -29,39 +34,41 @@ void pod_event(struct pod *p, const struct container *c, const char *type, const
     vsnprintf(message, sizeof message, fmt, ap);
     va_end(ap);
     if (c)
-        snprintf(field, sizeof field, "spec.%s{%" SLICE_FMT "}", c->init ? "initContainers" : "containers",
-                 SLICE_ARG(c->name));
+        snprintf(field, sizeof field, "spec.%s{%" SLICE_FMT "}", container_list(c), SLICE_ARG(c->name));
     events_record(p->owner->agent->events, p->obj, NULL, c ? field : NULL, type, reason, message);
 }
 
-static void add_containers(struct pod *p, const char *list, bool init)
+static void add_container(struct pod *p, const struct json *spec, size_t list)
 {
-    json_each (spec, json_path(p->obj, list)) {
-        if (p->n_containers == POD_CONTAINERS_MAX)
-            return;
-        struct container *c = &p->containers[p->n_containers++];
-        *c = (struct container){.pod = p, .spec = spec, .name = json_path_string(spec, "name"), .init = init};
-        c->sidecar = init && slice_eq_str(json_path_string(spec, "restartPolicy"), "Always");
-        c->started = !json_get_str(spec, "startupProbe");
-        snprintf(c->waiting, sizeof c->waiting, "%s",
-                 json_len(json_path(p->obj, "spec.initContainers")) && !init ? "PodInitializing" : "ContainerCreating");
-    }
+    struct container *c = mem_new(struct container);
+    *c = (struct container){.pod = p, .spec = spec, .name = json_path_string(spec, "name")};
+    c->init = list == 0;
+    c->ephemeral = list == 2;
+    c->sidecar = c->init && slice_eq_str(json_path_string(spec, "restartPolicy"), "Always");
+    c->started = !json_get_str(spec, "startupProbe");
+    snprintf(c->waiting, sizeof c->waiting, "%s",
+             json_len(json_path(p->obj, "spec.initContainers")) && list == 1 ? "PodInitializing" : "ContainerCreating");
+    p->containers[p->n_containers++] = c;
 }
 
-/* The pod's JSON was replaced: containers point into the new one. Names and order of containers never change. */
+/* The pod's JSON was replaced: containers point into the new one. Names and order of containers never change; only
+ * ephemeral ones are added, at the end. */
 static void repoint(struct pod *p)
 {
-    static const char *const lists[] = {"spec.initContainers", "spec.containers"};
+    static const char *const lists[] = {"spec.initContainers", "spec.containers", "spec.ephemeralContainers"};
     size_t i = 0;
-    for (size_t l = 0; l < 2; l++)
+    for (size_t l = 0; l < 3; l++)
         json_each (spec, json_path(p->obj, lists[l]))
             if (i < p->n_containers) {
-                p->containers[i].spec = spec;
-                p->containers[i++].name = json_path_string(spec, "name");
+                p->containers[i]->spec = spec;
+                p->containers[i++]->name = json_path_string(spec, "name");
+            } else if (i < POD_CONTAINERS_MAX) {
+                add_container(p, spec, l);
+                i++;
             }
     for (; i < p->n_containers; i++) { /* fewer, against the rules: what it was made of goes with the old JSON */
-        p->containers[i].spec = NULL;
-        p->containers[i].name = SLICE_NONE;
+        p->containers[i]->spec = NULL;
+        p->containers[i]->name = SLICE_NONE;
     }
 }
 
@@ -76,17 +83,9 @@ static void set_object(struct pod *p, struct slice text)
         return;
     }
     struct arena old = p->arena;
-    bool first = !p->obj;
     p->arena = fresh;
     p->obj = obj;
-    if (first) {
-        size_t n = json_len(json_path(obj, "spec.initContainers")) + json_len(json_path(obj, "spec.containers"));
-        p->containers = mem_zalloc((n < POD_CONTAINERS_MAX ? n : POD_CONTAINERS_MAX) * sizeof *p->containers);
-        add_containers(p, "spec.initContainers", true);
-        add_containers(p, "spec.containers", false);
-    } else {
-        repoint(p);
-    }
+    repoint(p);
     arena_done(&old);
 }
 
@@ -115,8 +114,10 @@ void pod_forget(struct pod *p)
 {
     struct pods *ps = p->owner;
     loop_timer_stop(ps->agent->loop, &p->timer);
-    for (size_t i = 0; i < p->n_containers; i++)
-        probes_stop(p->containers[i].probes);
+    for (size_t i = 0; i < p->n_containers; i++) {
+        probes_stop(p->containers[i]->probes);
+        mem_free(p->containers[i]);
+    }
     if (p->status_call)
         client_cancel(ps->agent->client, p->status_call);
     if (p->delete_call)
@@ -125,7 +126,6 @@ void pod_forget(struct pod *p)
     pod_env_forget(p);
     buf_done(&p->sent);
     arena_done(&p->arena);
-    mem_free(p->containers);
     mem_free(p);
 }
 
@@ -280,16 +280,17 @@ static void take_container(struct pods *ps, const Runtime__V1__Container *rc)
 /* What the list did not show is gone, unless we are about to make it. */
 static void forget_unlisted(struct pod *p, const Runtime__V1__ListContainersResponse *list)
 {
-    if (!p->listed && !p->busy) {
+    bool unseen = p->busy || p->stepped >= p->owner->list_began; /* made after the runtime began to answer */
+    if (!p->listed && !unseen) {
         p->sandbox[0] = '\0';
         p->sandbox_ready = p->sandbox_known = false;
     }
     for (size_t i = 0; i < p->n_containers; i++) {
-        struct container *c = &p->containers[i];
+        struct container *c = p->containers[i];
         bool found = false;
         for (size_t j = 0; j < list->n_containers && !found; j++)
             found = !strcmp(list->containers[j]->id, c->now.id);
-        if (!found && c->now.id[0] && !p->busy) {
+        if (!found && c->now.id[0] && !unseen) {
             if (c->now.state == RUN_RUNNING || c->now.state == RUN_CREATED) { /* vanished without a word */
                 c->now.state = RUN_EXITED;
                 c->now.exit_code = 137;
@@ -356,6 +357,7 @@ static void on_relist(struct loop_timer *t)
     struct pods *ps = container_of(t, struct pods, relist);
     Runtime__V1__ListPodSandboxRequest q = RUNTIME__V1__LIST_POD_SANDBOX_REQUEST__INIT;
     ps->listing = true;
+    ps->list_began = loop_now(ps->agent->loop);
     ps->list_call = cri_call(ps->agent->cri, CRI_LIST_POD_SANDBOX, &q.base, 10000, on_sandboxes, ps);
 }
 
@@ -429,24 +431,50 @@ int pods_sandbox_id(const struct pods *ps, struct slice ns, struct slice name, c
     return 0;
 }
 
-int pods_container_id(const struct pods *ps, struct slice ns, struct slice name, struct slice container, bool previous,
-                      char *out, size_t n)
+int pods_container_id(const struct pods *ps, struct slice ns, struct slice name, struct slice container, char *out,
+                      size_t n)
 {
-    const struct container_run *run = find_run(ps, ns, name, container, previous);
-    if (!run)
+    const struct container_run *run = find_run(ps, ns, name, container, false);
+    if (!run || run->state != RUN_RUNNING)
         return -ENOENT;
     snprintf(out, n, "%s", run->id);
     return 0;
 }
 
-int pods_log_path(const struct pods *ps, struct slice ns, struct slice name, struct slice container, bool previous,
-                  char *out, size_t n)
+/* Why a container has no log, in the words of Kubernetes' own node agent. */
+static void why_no_log(const struct container *c, const char *pod, bool previous, char why[512])
 {
+    char name[256];
+    snprintf(name, sizeof name, "container \"%" SLICE_FMT "\" in pod \"%.200s\"", SLICE_ARG(c->name), pod);
+    if (previous)
+        snprintf(why, 512, "previous terminated %s not found", name);
+    else if (!strcmp(c->waiting, "ErrImagePull"))
+        snprintf(why, 512, "%s is waiting to start: image can't be pulled", name);
+    else if (!strcmp(c->waiting, "ImagePullBackOff"))
+        snprintf(why, 512, "%s is waiting to start: trying and failing to pull image", name);
+    else
+        snprintf(why, 512, "%s is waiting to start: %s", name, c->waiting);
+}
+
+int pods_log_path(const struct pods *ps, struct slice ns, struct slice name, struct slice container, bool previous,
+                  char *out, size_t n, char why[512])
+{
+    struct pod *p = find(ps, ns, name);
+    struct container *c = p ? pod_container(p, container) : NULL;
     const struct container_run *run = find_run(ps, ns, name, container, previous);
-    char dir[512];
-    if (!run)
+    char dir[512], pod[256];
+    snprintf(pod, sizeof pod, "%" SLICE_FMT, SLICE_ARG(name));
+    if (!p)
+        snprintf(why, 512, "pod \"%s\" does not exist", pod);
+    else if (!c)
+        snprintf(why, 512, "container \"%" SLICE_FMT "\" not found in pod \"%s\"", SLICE_ARG(container), pod);
+    if (!c)
         return -ENOENT;
-    pod_log_dir(find(ps, ns, name), dir, sizeof dir);
+    if (!run) {
+        why_no_log(c, pod, previous, why);
+        return -EAGAIN;
+    }
+    pod_log_dir(p, dir, sizeof dir);
     snprintf(out, n, "%s/%" SLICE_FMT "/%u.log", dir, SLICE_ARG(container), run->attempt);
     return 0;
 }

@@ -18,13 +18,15 @@
 struct pods *pods_new(struct agent *agent);
 void pods_free(struct pods *p);
 
-/* For the server: what the runtime calls a pod's sandbox and container. 0 or -ENOENT. previous: the container before. */
+/* For the server: what the runtime calls a pod's sandbox and container. 0 or -ENOENT, also when the container does not
+ * run. */
 int pods_sandbox_id(const struct pods *p, struct slice ns, struct slice name, char *out, size_t n);
-int pods_container_id(const struct pods *p, struct slice ns, struct slice name, struct slice container, bool previous,
-                      char *out, size_t n);
-/* The container's log file on the host. */
+int pods_container_id(const struct pods *p, struct slice ns, struct slice name, struct slice container, char *out,
+                      size_t n);
+/* The container's log file on the host; previous: of the container before. 0, -ENOENT (no such container) or -EAGAIN
+ * (no log yet) with why. */
 int pods_log_path(const struct pods *p, struct slice ns, struct slice name, struct slice container, bool previous,
-                  char *out, size_t n);
+                  char *out, size_t n, char why[512]);
 /* Whether the container is running now (a follower of its log stops when not). */
 bool pods_container_running(const struct pods *p, struct slice ns, struct slice name, struct slice container);
 /* Appends the pods of this node as a PodList's items (JSON, comma separated). */

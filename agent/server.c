@@ -85,20 +85,16 @@ static bool may_enter(const struct tls_identity *peer)
 
 static void serve_logs(struct agent_server *s, struct http_exchange *x, const struct target *t)
 {
-    char path[1024], why[256];
+    char path[1024], why[512];
     struct log_options o;
     const struct http_request *q = http_request(x);
-    if (log_options_parse(http_arena(x), q->query, loop_wall(s->agent->loop), &o, why))
-        reply_error(x, 400, "%s", why);
-    else if (!pods_log_path(s->agent->pods, t->ns, t->pod, t->container, o.previous, path, sizeof path))
-        logs_serve(s->agent, x, &o, path, t->ns, t->pod, t->container);
-    else if (o.previous)
-        reply_error(x, 400, "previous terminated container \"%" SLICE_FMT "\" in pod \"%" SLICE_FMT "\" not found",
-                    SLICE_ARG(t->container), SLICE_ARG(t->pod));
+    int err = log_options_parse(http_arena(x), q->query, loop_wall(s->agent->loop), &o, why);
+    if (!err)
+        err = pods_log_path(s->agent->pods, t->ns, t->pod, t->container, o.previous, path, sizeof path, why);
+    if (err)
+        reply_error(x, err == -ENOENT ? 404 : 400, "%s", why);
     else
-        reply_error(x, 400,
-                    "container \"%" SLICE_FMT "\" in pod \"%" SLICE_FMT "\" is waiting to start: ContainerCreating",
-                    SLICE_ARG(t->container), SLICE_ARG(t->pod));
+        logs_serve(s->agent, x, &o, path, t->ns, t->pod, t->container);
 }
 
 /* ---- streams: exec, attach, portForward ---- */
@@ -300,16 +296,17 @@ static void serve_stream(struct agent_server *s, struct http_exchange *x, const 
     bool forward = !strcmp(kind, "portForward");
     const struct http_request *q = http_request(x);
     int err = forward ? pods_sandbox_id(s->agent->pods, t->ns, t->pod, id, sizeof id)
-                      : pods_container_id(s->agent->pods, t->ns, t->pod, t->container, false, id, sizeof id);
+                      : pods_container_id(s->agent->pods, t->ns, t->pod, t->container, id, sizeof id);
     if (!q->upgrade) {
         reply_error(x, 400, "unable to upgrade: missing upgrade headers in request");
         return;
     }
     if (err) {
-        reply_error(x, 404,
-                    forward ? "unable to upgrade connection: pod does not exist"
-                            : "unable to upgrade connection: container not found (\"%" SLICE_FMT "\")",
-                    SLICE_ARG(t->container));
+        /* As plain text: clients put what failed, the upgrade, before it. */
+        const char *text =
+            forward ? "pod does not exist"
+                    : arena_printf(http_arena(x), "container not found (\"%" SLICE_FMT "\")", SLICE_ARG(t->container));
+        reply_text(x, forward ? 404 : 500, "text/plain; charset=utf-8", slice_str(text));
         return;
     }
     struct stream_request *r = mem_new(struct stream_request);
@@ -393,7 +390,7 @@ static void on_request(void *ctx, struct http_exchange *x)
                 return;
             }
     }
-    reply_error(x, 404, "404 page not found");
+    reply_text(x, 404, "text/plain; charset=utf-8", SLICE("404 page not found\n"));
 }
 
 int agent_server_new(struct agent *agent, struct agent_server **ret, char why[256])

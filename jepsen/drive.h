@@ -47,6 +47,7 @@ struct workload {
     void (*last)(struct worker *w); /* the last look, when all is healed; calls worker_done; NULL: none */
     void (*stop)(struct worker *w); /* frees what the state holds; may be NULL */
     void (*check)(const struct history *h, struct verdict *v);
+    bool by_clock;     /* may go wrong when all replicas start at once with wrong clocks: not among "all" then */
     unsigned think_ms; /* pause between two operations at rate 1; 0 = as the options say */
 };
 

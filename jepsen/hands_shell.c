@@ -7,13 +7,16 @@
 
 #include "base/mem.h"
 
+enum { LINE_MAX_BYTES = 512 };
+
 struct hands_shell {
     struct loop *loop;
     const int *leader;
     pid_t pid;
     FILE *to, *from;
     struct loop_work work;
-    char line[256];
+    char line[LINE_MAX_BYTES];
+    bool failed;
     nemesis_done_fn *done;
     void *arg;
 };
@@ -30,9 +33,20 @@ static void run_line(struct loop_work *work)
 static void line_done(struct loop_work *work)
 {
     struct hands_shell *s = container_of(work, struct hands_shell, work);
-    if (strncmp(s->line, "ok", 2) != 0)
+    s->failed = strncmp(s->line, "ok", 2) != 0;
+    if (s->failed)
         fprintf(stderr, "jepsen: the hands say: %s", s->line);
+    s->line[strcspn(s->line, "\n")] = '\0';
     s->done(s->arg);
+}
+
+static void send_line(struct hands_shell *s, nemesis_done_fn *done, void *arg)
+{
+    s->done = done;
+    s->arg = arg;
+    s->work.run = run_line;
+    s->work.done = line_done;
+    loop_work_queue(s->loop, LOOP_LANE_MISC, &s->work);
 }
 
 static void tell(struct hands_shell *s, const char *what, const struct fault *f, nemesis_done_fn *done, void *arg)
@@ -42,11 +56,7 @@ static void tell(struct hands_shell *s, const char *what, const struct fault *f,
         if (f->nodes >> i & 1)
             n += snprintf(s->line + n, sizeof s->line - (size_t)n, " %u", i + 1);
     snprintf(s->line + n, sizeof s->line - (size_t)n, "\n");
-    s->done = done;
-    s->arg = arg;
-    s->work.run = run_line;
-    s->work.done = line_done;
-    loop_work_queue(s->loop, LOOP_LANE_MISC, &s->work);
+    send_line(s, done, arg);
 }
 
 static void begin(void *ctx, const struct fault *f, nemesis_done_fn *done, void *arg)
@@ -57,6 +67,24 @@ static void begin(void *ctx, const struct fault *f, nemesis_done_fn *done, void 
 static void end(void *ctx, const struct fault *f, nemesis_done_fn *done, void *arg)
 {
     tell(ctx, "end", f, done, arg);
+}
+
+/* What follows "ok". */
+static const char *said(void *ctx)
+{
+    const struct hands_shell *s = ctx;
+    return s->failed || strlen(s->line) < 4 ? "" : s->line + 3;
+}
+
+void hands_shell_settle(struct hands_shell *s, nemesis_done_fn *done, void *arg)
+{
+    snprintf(s->line, sizeof s->line, "settle\n");
+    send_line(s, done, arg);
+}
+
+bool hands_shell_failed(const struct hands_shell *s)
+{
+    return s->failed;
 }
 
 static int leader(void *ctx)
@@ -90,7 +118,7 @@ struct hands_shell *hands_shell_new(struct loop *l, const char *script, const in
 
 struct nemesis_hands hands_shell_hands(struct hands_shell *s)
 {
-    return (struct nemesis_hands){.ctx = s, .leader = leader, .begin = begin, .end = end};
+    return (struct nemesis_hands){.ctx = s, .leader = leader, .begin = begin, .end = end, .said = said};
 }
 
 void hands_shell_free(struct hands_shell *s)

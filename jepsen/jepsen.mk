@@ -22,11 +22,13 @@ libjepsen_a_SOURCES = \
   jepsen/workload_lease.c \
   jepsen/workload_register.c \
   jepsen/workload_set.c \
+  jepsen/workload_ttl.c \
+  jepsen/workload_txn.c \
   jepsen/workload_watch.c \
   jepsen/workloads.c
 EXTRA_DIST += jepsen/run jepsen/soak jepsen/hands jepsen/stage.sh jepsen/clock_shim.c tests/fault
 noinst_PROGRAMS += jepsen/pintle-jepsen
-jepsen_pintle_jepsen_SOURCES = jepsen/main.c jepsen/monitor.c jepsen/monitor.h jepsen/hands_shell.c jepsen/hands_shell.h \
+jepsen_pintle_jepsen_SOURCES = jepsen/main.c jepsen/damage.c jepsen/damage.h jepsen/monitor.c jepsen/monitor.h jepsen/hands_shell.c jepsen/hands_shell.h \
   jepsen/report.c jepsen/report.h
 jepsen_pintle_jepsen_LDADD = libjepsen.a $(PINTLE_LIBS)
 

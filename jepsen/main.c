@@ -4,6 +4,7 @@
  *     [--workers N] [--think MS] [--quiet MS] [--hold MS]
  * check --workload W HISTORY        judges a history (EDN or JSON) again
  * report HISTORY REPORT             draws it
+ * damage corrupt|truncate DIR SEED  damages a data directory
  *
  * Ends with 0: no anomaly, 1: anomalies, 3: nothing proved, 2: it could not be run. */
 #include <signal.h>
@@ -12,6 +13,7 @@
 #include <time.h>
 
 #include "base/mem.h"
+#include "jepsen/damage.h"
 #include "jepsen/hands_shell.h"
 #include "jepsen/monitor.h"
 #include "jepsen/report.h"
@@ -35,6 +37,7 @@ struct run {
     struct nemesis *nemesis;
     struct loop_timer timer;
     uint64_t waited;
+    bool broken; /* the cluster was not whole again */
     enum phase { RUNNING, HEALING, QUIETING, SETTLING, FINISHING } phase;
 };
 
@@ -55,9 +58,17 @@ static void enter(struct run *r, enum phase phase)
     wait_more(r);
 }
 
+static void on_settled(void *arg)
+{
+    struct run *r = arg;
+    r->broken = hands_shell_failed(r->shell);
+    enter(r, QUIETING);
+}
+
 static void on_healed(void *arg)
 {
-    enter(arg, QUIETING);
+    struct run *r = arg;
+    hands_shell_settle(r->shell, on_settled, r);
 }
 
 static bool whole(const struct run *r)
@@ -176,7 +187,7 @@ static int finish(struct run *r, size_t i)
 
 static int finish_all(struct run *r)
 {
-    int worst = 0;
+    int worst = r->broken;
     for (size_t i = 0; i < r->n_drives; i++) {
         int rv = finish(r, i);
         worst = rv == 1 || !worst ? rv : worst;
@@ -185,7 +196,7 @@ static int finish_all(struct run *r)
     for (int k = 0; k < FAULT_KINDS; k++)
         if (nemesis_counts(r->nemesis)[k])
             printf(" %s %zu", fault_name((enum fault_kind)k), nemesis_counts(r->nemesis)[k]);
-    printf("\n");
+    printf("\n%s", r->broken ? "ANOMALY: the cluster did not become whole again\n" : "");
     return worst;
 }
 
@@ -254,7 +265,8 @@ static bool take_workloads(struct run *r)
         slice_cut(rest, ',', &word, &rest);
         bool all = slice_eq_str(word, "all"), known = all;
         for (size_t i = 0; workloads[i]; i++) {
-            if ((all || slice_eq_str(word, workloads[i]->name)) && r->n_drives < WORKLOADS_MAX) {
+            bool wanted = all && !(workloads[i]->by_clock && r->no.kinds >> FAULT_CLOCK & 1);
+            if ((wanted || slice_eq_str(word, workloads[i]->name)) && r->n_drives < WORKLOADS_MAX) {
                 r->loads[r->n_drives++] = workloads[i];
                 known = true;
             }
@@ -304,7 +316,7 @@ static int usage(void)
             "usage: pintle-jepsen run|check|report …; see jepsen/run and the head of jepsen/main.c\nworkloads:");
     for (size_t i = 0; workloads[i]; i++)
         fprintf(stderr, " %s", workloads[i]->name);
-    fprintf(stderr, "\nfaults: all process network disk");
+    fprintf(stderr, "\nfaults: all process network disk damage membership");
     for (int k = 0; k < FAULT_KINDS; k++)
         fprintf(stderr, " %s", fault_name((enum fault_kind)k));
     fprintf(stderr, "\n");
@@ -350,13 +362,15 @@ int main(int argc, char **argv)
     for (; i + 1 < argc && argv[i][0] == '-'; i += 2)
         if (!take_option(&r, argv[i], argv[i + 1]))
             return usage();
+    r.no.kinds = faults_parse(r.faults, able);
     if (r.workload && !take_workloads(&r))
         return usage();
     if (!strcmp(argv[1], "check") && i < argc && r.o.workload)
         return check_file(&r, argv[i], NULL);
+    if (!strcmp(argv[1], "damage") && argc == 5)
+        return damage(argv[2], argv[3], strtoull(argv[4], NULL, 10)) ? 1 : 0;
     if (!strcmp(argv[1], "report") && i + 1 < argc)
         return check_file(&r, argv[i], argv[i + 1]);
-    r.no.kinds = faults_parse(r.faults, able);
     if (strcmp(argv[1], "run") != 0 || !r.o.workload || !r.o.n_nodes || !r.out || !r.hands ||
         (*r.faults && !r.no.kinds))
         return usage();

@@ -27,9 +27,10 @@ static const char *const names[FAULT_KINDS] = {
     [FAULT_LOSS] = "loss",           [FAULT_SLOW] = "slow",
     [FAULT_RESTART] = "restart",     [FAULT_FULL] = "full",
     [FAULT_SLOW_DISK] = "slow-disk", [FAULT_EIO] = "eio",
-    [FAULT_TORN] = "torn",           [FAULT_TRUNCATE] = "truncate",
-    [FAULT_CORRUPT] = "corrupt",     [FAULT_CLOCK] = "clock",
-    [FAULT_MEMBER] = "member",
+    [FAULT_TORN] = "torn",           [FAULT_SNAPSHOT] = "snapshot",
+    [FAULT_TRUNCATE] = "truncate",   [FAULT_CORRUPT] = "corrupt",
+    [FAULT_WIPE] = "wipe",           [FAULT_CLOCK] = "clock",
+    [FAULT_MEMBER] = "member",       [FAULT_JOIN] = "join",
 };
 
 static const struct {
@@ -39,9 +40,17 @@ static const struct {
     {"process", 1u << FAULT_KILL | 1u << FAULT_CRASH | 1u << FAULT_PAUSE | 1u << FAULT_RESTART},
     {"network", 1u << FAULT_CUT | 1u << FAULT_CUT_OUT | 1u << FAULT_CUT_IN | 1u << FAULT_CUT_RING | 1u << FAULT_HIDE |
                     1u << FAULT_LOSS | 1u << FAULT_SLOW},
-    {"disk", 1u << FAULT_FULL | 1u << FAULT_SLOW_DISK | 1u << FAULT_EIO | 1u << FAULT_TORN | 1u << FAULT_TRUNCATE |
-                 1u << FAULT_CORRUPT},
+    {"disk", 1u << FAULT_FULL | 1u << FAULT_SLOW_DISK | 1u << FAULT_EIO | 1u << FAULT_TORN | 1u << FAULT_SNAPSHOT},
+    {"damage", 1u << FAULT_TRUNCATE | 1u << FAULT_CORRUPT | 1u << FAULT_WIPE},
+    {"membership", 1u << FAULT_MEMBER | 1u << FAULT_JOIN},
 };
+
+/* Of these there is one at a time. Clocks are among them because certificates and tokens for newcomers are good from and
+ * until some time. */
+static const unsigned exclusive = 1u << FAULT_TRUNCATE | 1u << FAULT_CORRUPT | 1u << FAULT_WIPE | 1u << FAULT_MEMBER |
+                                  1u << FAULT_JOIN | 1u << FAULT_CLOCK;
+static const unsigned of_one =
+    1u << FAULT_TRUNCATE | 1u << FAULT_CORRUPT | 1u << FAULT_WIPE | 1u << FAULT_MEMBER | 1u << FAULT_JOIN;
 
 const char *fault_name(enum fault_kind k)
 {
@@ -98,7 +107,7 @@ static void choose_whom(struct nemesis *n, struct fault *f)
     unsigned all = node_count(n), majority = all / 2 + 1;
     int leader = n->hands.leader(n->hands.ctx);
     unsigned dice = (unsigned)drive_random(n->d, 10);
-    bool few_only = f->kind == FAULT_TRUNCATE || f->kind == FAULT_CORRUPT || f->kind == FAULT_MEMBER;
+    bool few_only = of_one >> f->kind & 1;
     if (leader >= 0 && (dice < 4 || few_only)) {
         bool follower = dice % 2;
         f->nodes = follower ? 1u << (((unsigned)leader + 1 + drive_random(n->d, all - 1)) % all) : 1u << leader;
@@ -146,13 +155,12 @@ static struct fault choose(struct nemesis *n)
     return f;
 }
 
-/* A second fault on top: not the same kind, and nothing beside what takes a replica's data. */
+/* A second fault on top: not the same kind, nor two that must come alone. */
 static bool goes_with(const struct nemesis *n, const struct fault *f)
 {
-    bool takes_data = f->kind == FAULT_TRUNCATE || f->kind == FAULT_CORRUPT;
     for (size_t i = 0; i < n->n_active; i++) {
         enum fault_kind k = n->active[i].kind;
-        if (k == f->kind || k == FAULT_TRUNCATE || k == FAULT_CORRUPT || takes_data)
+        if (k == f->kind || (exclusive >> k & exclusive >> f->kind & 1))
             return false;
     }
     return true;
@@ -181,6 +189,9 @@ static void on_changed(void *arg)
     struct nemesis *n = arg;
     n->busy = false;
     note(n, n->beginning ? "begin" : "end", &n->changing);
+    const char *said = n->hands.said ? n->hands.said(n->hands.ctx) : "";
+    if (*said)
+        drive_note(n->d, HIST_FAULT, 0, HIST_NIL, said);
     if (n->beginning)
         n->active[n->n_active++] = n->changing;
     turn_later(n, n->n_active ? n->o.hold_ms : n->o.quiet_ms);

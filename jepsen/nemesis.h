@@ -2,7 +2,11 @@
  *
  * It decides what fails when; hands do it: on real processes a shell that signals, drops packets and fills disks
  * (hands_shell.c), in the simulator calls of sim.h. begin and end are given a done that must be called exactly once,
- * at once or later. Every beginning and end is noted in the history.
+ * at once or later. Every beginning and end is noted in the history, and what the hands say of it.
+ *
+ * Faults that take a replica's data or change who the members are come one at a time, so that never more than a
+ * minority
+ * has lost what it confirmed; anything else may come on top.
  *
  * Happy path: nemesis_new, nemesis_start; nemesis_stop ends all faults one after the other and calls back when
  * everything is whole again. Thread: the loop's. */
@@ -27,10 +31,13 @@ enum fault_kind {
     FAULT_SLOW_DISK,
     FAULT_EIO,      /* the disk fails once: the replica must stop, and come back */
     FAULT_TORN,     /* killed in the middle of a write */
-    FAULT_TRUNCATE, /* killed, and the newest log segment loses its tail (not of a majority) */
-    FAULT_CORRUPT,  /* killed, and a byte in the log is flipped: must refuse; comes back from the others */
+    FAULT_SNAPSHOT, /* killed in the middle of writing or receiving a snapshot, while a backup is taken */
+    FAULT_TRUNCATE, /* one is killed, and its newest log segment or snapshot loses its tail */
+    FAULT_CORRUPT,  /* one is killed, and bits of a file are flipped: it repairs, or refuses and is replaced */
+    FAULT_WIPE,     /* one is killed, and its data directory is lost: refused under its old id, then replaced */
     FAULT_CLOCK,    /* wall clock jumps; param: seconds, may be negative */
-    FAULT_MEMBER,   /* a member leaves, and joins again */
+    FAULT_MEMBER,   /* a voter becomes a standby, and comes back */
+    FAULT_JOIN,     /* a new server joins and one is removed, which joins again later, when the new one is removed */
     FAULT_KINDS,
 };
 
@@ -48,6 +55,7 @@ struct nemesis_hands {
     int (*leader)(void *ctx); /* from 0; -1: unknown */
     void (*begin)(void *ctx, const struct fault *f, nemesis_done_fn *done, void *arg);
     void (*end)(void *ctx, const struct fault *f, nemesis_done_fn *done, void *arg);
+    const char *(*said)(void *ctx); /* about the last begin or end, or ""; may be NULL */
 };
 
 struct nemesis_options {

@@ -11,9 +11,11 @@ extern const struct workload workload_register;
 extern const struct workload workload_set;
 extern const struct workload workload_counter;
 extern const struct workload workload_append;
+extern const struct workload workload_txn;
 extern const struct workload workload_watch;
 extern const struct workload workload_pages;
 extern const struct workload workload_lease;
+extern const struct workload workload_ttl;
 extern const struct workload workload_deploy;
 
 #endif

@@ -270,6 +270,11 @@ static void fill_told(const struct raft_node *n, struct raft_status *ret, size_t
         memcpy(ret->members[i].info, info.p, info.n);
 }
 
+uint64_t raft_node_commit_index(const struct raft_node *n)
+{
+    return n->core_open ? raft_commit_index((struct raft *)&n->core) : n->applied;
+}
+
 void raft_node_status(const struct raft_node *n, struct raft_status *ret)
 {
     struct raft *r = (struct raft *)&n->core;

@@ -165,6 +165,8 @@ bool raft_node_is_leader(const struct raft_node *n);
 uint64_t raft_node_leader(const struct raft_node *n);
 uint64_t raft_node_applied(const struct raft_node *n);
 void raft_node_status(const struct raft_node *n, struct raft_status *ret);
+/* The newest entry known here to be committed. */
+uint64_t raft_node_commit_index(const struct raft_node *n);
 /* Changes membership by one step; only on the leader, one at a time. p as in raft_node_propose, with these errors before
  * anything is done: -EAGAIN (not the leader), -EBUSY (another change is under way), -EEXIST, -ENOENT, -EINVAL (an
  * address that is taken), -E2BIG (RAFT_MEMBERS_MAX), -EPERM (the leader may not demote or remove itself: transfer

@@ -370,8 +370,26 @@ static bool on_append(struct raft_node *n, const struct raft_member *from, const
     return ok;
 }
 
-/* Guard G2: while it answers a vote request, a server counts itself a voter, whatever its newest configuration says;
- * else a promotion and the leader's death may leave nobody who can be elected. */
+/* A newcomer that does not have the entry yet which made it a member. */
+static void step_vote_unlisted(struct raft_node *n, struct raft_event *e)
+{
+    struct raft_configuration *c = &n->core.configuration, listed = *c;
+    struct raft_server servers[RAFT_MEMBERS_MAX + 1];
+    char address[] = "";
+    if (c->n > RAFT_MEMBERS_MAX)
+        return;
+    if (c->n)
+        memcpy(servers, c->servers, c->n * sizeof *servers);
+    servers[c->n] = (struct raft_server){.id = n->o.id, .address = address, .role = RAFT_VOTER};
+    c->servers = servers;
+    c->n++;
+    node_step(n, e);
+    *c = listed;
+}
+
+/* Guard G2: while it answers a vote request, a server counts itself a voter, whatever its newest configuration says,
+ * and also when it is not in it; else a promotion and the leader's death may leave nobody who can be elected. Whether
+ * its vote counts is for the candidate's configuration to say (Raft §4.1). */
 static void step_vote(struct raft_node *n, struct raft_event *e)
 {
     struct raft_configuration *c = &n->core.configuration;
@@ -384,7 +402,7 @@ static void step_vote(struct raft_node *n, struct raft_event *e)
         c->servers[i].role = role;
         return;
     }
-    node_step(n, e);
+    step_vote_unlisted(n, e);
 }
 
 static void fill_vote(struct raft_message *out, const struct message *m)

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "base/timefmt.h"
+#include "store/clock.h"
 #include "store/members.h"
 
 struct replica {
@@ -20,6 +21,8 @@ struct replica {
     bool is_leader;
     uint64_t leader_id;
     unsigned next_job;
+    struct cluster_clock clock;
+    uint64_t fresh_from; /* commands from this index on were made while we followed this leader; 0 = not known yet */
     /* checks of the state, as the leader */
     uint64_t check_due;      /* loop_now */
     uint64_t check_revision; /* of the last one that began from the start */
@@ -60,6 +63,8 @@ static void apply(void *ctx, uint64_t index, struct slice command, struct raft_p
     struct replica *r = ctx;
     struct store_result result;
     store_apply(r->store, command, &result);
+    if (!r->is_leader && r->fresh_from && index >= r->fresh_from)
+        clock_heard(&r->clock, store_time_ms(r->store) * NS_PER_MS, loop_now(r->loop));
     if (r->ship && result.err != -EBADMSG)
         ship_entry(r->ship, index, command);
     if (result.check)
@@ -80,7 +85,8 @@ static void require_format(struct replica *r)
 static void applied(void *ctx, uint64_t index)
 {
     struct replica *r = ctx;
-    (void)index;
+    if (r->raft && r->leader_id && !r->fresh_from && index >= raft_node_commit_index(r->raft))
+        r->fresh_from = index + 1;
     store_notify(r->store);
     require_format(r);
 }
@@ -182,8 +188,11 @@ static bool removed(void *ctx, uint64_t id)
 static void role(void *ctx, bool is_leader, uint64_t term, uint64_t leader_id)
 {
     struct replica *r = ctx;
+    if (is_leader && !r->is_leader)
+        clock_lead(&r->clock, store_time_ms(r->store) * NS_PER_MS, loop_now(r->loop), (uint64_t)loop_wall(r->loop));
     r->is_leader = is_leader;
     r->leader_id = leader_id;
+    r->fresh_from = 0;
     list_each (node, &r->listeners) {
         struct replica_listener *l = container_of(node, struct replica_listener, link);
         l->role(l, is_leader, term, leader_id);
@@ -348,6 +357,8 @@ static void propose_maintenance(struct replica *r)
 static void on_housekeeping(struct loop_timer *t)
 {
     struct replica *r = container_of(t, struct replica, housekeeping);
+    if (r->is_leader)
+        clock_slew(&r->clock, loop_now(r->loop), (uint64_t)loop_wall(r->loop));
     if (r->is_leader && !r->maintaining)
         propose_maintenance(r);
     loop_timer_start(r->loop, t, REPLICA_HOUSEKEEPING_MS);
@@ -437,8 +448,9 @@ const char *replica_fenced(const struct replica *r)
 
 uint64_t replica_time_ms(const struct replica *r)
 {
-    uint64_t wall = (uint64_t)(loop_wall(r->loop) / NS_PER_MS), state = store_time_ms(r->store);
-    return wall > state ? wall : state;
+    uint64_t state = store_time_ms(r->store);
+    uint64_t time = clock_time(&r->clock, loop_now(r->loop), (uint64_t)loop_wall(r->loop)) / NS_PER_MS;
+    return time > state ? time : state;
 }
 
 static void txn_done(struct raft_proposal *p, int err)

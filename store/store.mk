@@ -2,6 +2,7 @@ libpintle_a_SOURCES += \
   store/check.c \
   store/archive.c store/archive.h \
   store/backup.c store/backup.h \
+  store/clock.c store/clock.h \
   store/command.c \
   store/events.c \
   store/format.h \

@@ -25,6 +25,7 @@ UNIT_TESTS += tests/unit/test_members
 UNIT_TESTS += tests/unit/test_raft_members
 UNIT_TESTS += tests/unit/test_raft_uv
 UNIT_TESTS += tests/unit/test_sealer
+UNIT_TESTS += tests/unit/test_clock
 UNIT_TESTS += tests/unit/test_seal
 UNIT_TESTS += tests/unit/test_raft_testimony
 UNIT_TESTS += tests/unit/test_raft_flips
@@ -34,6 +35,7 @@ UNIT_TESTS += tests/unit/test_kinds
 UNIT_TESTS += tests/unit/test_net
 UNIT_TESTS += tests/unit/test_net_raw
 UNIT_TESTS += tests/unit/test_websocket
+UNIT_TESTS += tests/unit/test_h2_streams
 UNIT_TESTS += tests/unit/test_chunkq
 UNIT_TESTS += tests/unit/test_net_sim
 UNIT_TESTS += tests/unit/test_apply
@@ -52,7 +54,10 @@ UNIT_TESTS += tests/unit/test_client_servers
 UNIT_TESTS += tests/unit/test_proxy_rules
 UNIT_TESTS += tests/unit/test_encodings
 UNIT_TESTS += tests/unit/test_openapi
+UNIT_TESTS += tests/unit/test_corpora
+UNIT_TESTS += tests/unit/test_warnings
 UNIT_TESTS += tests/unit/test_tables
+UNIT_TESTS += tests/unit/test_rules
 
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
@@ -63,8 +68,12 @@ TESTS += tests/tools/check-output
 
 tests_unit_test_kinds_CPPFLAGS = $(AM_CPPFLAGS) -DKINDS_FILE='"$(abs_top_srcdir)/tests/data/kinds.jsonl"'
 EXTRA_DIST += tests/data/kinds.jsonl
+tests_unit_test_rules_CPPFLAGS = $(AM_CPPFLAGS) -DDATA='"$(abs_top_srcdir)/tests/data"'
 tests_unit_test_tables_CPPFLAGS = $(AM_CPPFLAGS) -DDATA='"$(abs_top_srcdir)/tests/data"'
+EXTRA_DIST += tests/data/defaults.tsv tests/data/columns.tsv tests/data/cells.tsv tests/data/selectors.tsv tests/data/strategies.tsv tests/data/rules.tsv tests/unit/table.h
 EXTRA_DIST += tests/data/defaults.tsv tests/unit/table.h
+tests_unit_test_corpora_CPPFLAGS = $(AM_CPPFLAGS) -DCORPORA='"$(abs_top_srcdir)/tests/fuzz/corpus"'
+EXTRA_DIST += tests/data/defaults.tsv tests/data/columns.tsv tests/data/cells.tsv tests/data/selectors.tsv tests/unit/table.h
 tests_unit_test_loop_uv_SOURCES = tests/unit/test_loop_uv.c tests/unit/loop_common.c tests/unit/loop_common.h
 tests_unit_test_raft_members_SOURCES = tests/unit/test_raft_members.c tests/unit/raft_cluster.c tests/unit/raft_cluster.h
 tests_unit_test_raft_sim_SOURCES = tests/unit/test_raft_sim.c tests/unit/raft_cluster.c tests/unit/raft_cluster.h
@@ -101,7 +110,13 @@ if FUZZ
 noinst_PROGRAMS += tests/fuzz/fuzz_store tests/fuzz/fuzz_log tests/fuzz/fuzz_messages tests/fuzz/fuzz_snapshot tests/fuzz/fuzz_protobuf tests/fuzz/fuzz_object \
 	tests/fuzz/fuzz_yaml tests/fuzz/fuzz_patch tests/fuzz/fuzz_selector tests/fuzz/fuzz_quantity \
 	tests/fuzz/fuzz_time tests/fuzz/fuzz_jwt tests/fuzz/fuzz_rbac tests/fuzz/fuzz_json tests/fuzz/fuzz_apply \
-	tests/fuzz/fuzz_backup
+	tests/fuzz/fuzz_backup tests/fuzz/fuzz_http1 tests/fuzz/fuzz_http2
+tests_fuzz_fuzz_http1_SOURCES = tests/fuzz/fuzz_http1.c tests/fuzz/fuzz.h tests/fuzz/fuzz_server.h
+tests_fuzz_fuzz_http1_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_http1_LDADD = $(PINTLE_LIBS)
+tests_fuzz_fuzz_http2_SOURCES = tests/fuzz/fuzz_http2.c tests/fuzz/fuzz.h tests/fuzz/fuzz_server.h
+tests_fuzz_fuzz_http2_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_http2_LDADD = $(PINTLE_LIBS)
 tests_fuzz_fuzz_store_SOURCES = tests/fuzz/fuzz_store.c tests/fuzz/fuzz.h
 tests_fuzz_fuzz_store_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_store_LDADD = $(PINTLE_LIBS)

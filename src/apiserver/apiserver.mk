@@ -3,6 +3,7 @@ libpintle_a_SOURCES += \
   src/apiserver/authz.c \
   src/apiserver/body.c src/apiserver/body.h \
   src/apiserver/bootstrap.c \
+  src/apiserver/componentstatus.c \
   src/apiserver/delete.c \
   src/apiserver/derived.c src/apiserver/derived.h \
   src/apiserver/discovery.c \
@@ -13,9 +14,10 @@ libpintle_a_SOURCES += \
   src/apiserver/history.c \
   src/apiserver/internal.h \
   src/apiserver/join.c \
+  src/apiserver/kv.c \
   src/apiserver/members.c \
   src/apiserver/negotiate.c \
-  src/apiserver/nodeproxy.c \
+  src/apiserver/nodeproxy.c src/apiserver/nodeproxy.h \
   src/apiserver/nonresource.c src/apiserver/nonresource.h \
   src/apiserver/openapi.c src/apiserver/openapi.h src/apiserver/openapi_impl.h \
   src/apiserver/openapi_paths.c src/apiserver/openapi_proto.c \
@@ -27,7 +29,9 @@ libpintle_a_SOURCES += \
   src/apiserver/pipeline.c \
   src/apiserver/podsub.c src/apiserver/podsub.h \
   src/apiserver/podsub.c \
+  src/apiserver/proxy.c \
   src/apiserver/quorum.c \
+  src/apiserver/relay.c src/apiserver/relay.h \
   src/apiserver/read.c \
   src/apiserver/reply.c \
   src/apiserver/request.h \

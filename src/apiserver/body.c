@@ -54,7 +54,8 @@ static int let_go(struct api_request *r, struct api_body *b)
     return 0;
 }
 
-int api_body_write(struct api_request *r, struct api_body *b, const struct chunk *chunks, size_t n)
+/* Takes over the chunks' references, as they are to be sent. */
+static int add(struct api_request *r, struct api_body *b, const struct chunk *chunks, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         b->bytes += chunks[i].n;
@@ -74,6 +75,19 @@ int api_body_write(struct api_request *r, struct api_body *b, const struct chunk
         return compress(r, b, chunks, n, false);
     r->responder->write(r, chunks, n);
     return 0;
+}
+
+int api_body_write(struct api_request *r, struct api_body *b, const struct chunk *chunks, size_t n)
+{
+    if (!api_is_pretty(r, slice_str(b->content_type)))
+        return add(r, b, chunks, n);
+    struct blob *indented = api_indent(&b->indent, chunks, n);
+    if (!indented) {
+        drop(chunks, n);
+        return -ENOMEM;
+    }
+    struct chunk whole = chunk_take(indented);
+    return add(r, b, &whole, 1);
 }
 
 void api_body_end(struct api_request *r, struct api_body *b, bool whole)

@@ -8,6 +8,7 @@
 #define PINTLE_APISERVER_BODY_H
 
 #include "apiserver/request.h"
+#include "codec/pretty.h"
 
 struct gzip;
 
@@ -18,6 +19,7 @@ struct api_body {
     struct chunk *held;   /* NULL: the head was sent */
     size_t n_held, bytes; /* bytes: given so far */
     const char *content_type;
+    struct json_pretty indent;
 };
 
 /* Starts the answer (200). */

@@ -5,6 +5,7 @@
 #include "apiserver/api.h"
 #include "apiserver/request.h"
 #include "auth/rbac.h"
+#include "codec/pretty.h"
 
 enum {
     API_STALE_AFTER_MS = 2000, /* without a known leader: there is no quorum, not a mere election */
@@ -87,6 +88,11 @@ void api_run(struct api_request *r);
 void api_barrier(struct api_request *r, void (*next)(struct api_request *r, int err));
 /* Runs next(r, 0) once the local state has reached a revision; answers 504 itself when it does not come. */
 void api_wait_revision(struct api_request *r, uint64_t revision, void (*next)(struct api_request *r, int err));
+/* The chunks, whose references it takes over, indented as one; p goes on where it was. NULL when memory is short, or the
+ * result is too large: then they are the caller's still. */
+struct blob *api_indent(struct json_pretty *p, const struct chunk *chunks, size_t n);
+/* Answers with this content are indented. */
+bool api_is_pretty(const struct api_request *r, struct slice content_type);
 /* Answers err (negative errno) of a barrier, a transaction or a forward. */
 void api_reply_errno(struct api_request *r, int err, const char *what);
 
@@ -146,7 +152,8 @@ void api_tokens_free(struct api_tokens *t);
 /* False when user is a bootstrap token's that is gone or has expired. */
 bool api_token_stands(struct api *api, struct slice user);
 
-/* ---- members.c, join.c: rows of nonresource.c ---- */
+/* ---- members.c, join.c, kv.c: rows of nonresource.c ---- */
+void api_kv(struct api_request *r);
 void api_members(struct api_request *r);
 void api_ca(struct api_request *r);
 void api_join(struct api_request *r);

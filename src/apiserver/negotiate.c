@@ -90,9 +90,11 @@ static size_t parse_accept(struct slice accept, struct clause out[CLAUSES_MAX])
 
 /* The shape that as, g and v name. False when r has none such in that encoding. */
 static bool parse_shape(const struct api_request *r, enum api_encoding encoding, struct slice as, struct slice group,
-                        struct slice version, enum api_shape *ret)
+                        struct slice version, enum api_shape *ret, bool *ret_beta)
 {
-    bool meta = slice_eq_str(group, "meta.k8s.io") && slice_eq_str(version, "v1");
+    /* In v1beta1 a list's items have another number in protobuf. */
+    *ret_beta = slice_eq_str(version, "v1beta1") && encoding != ENCODE_PROTOBUF;
+    bool meta = slice_eq_str(group, "meta.k8s.io") && (slice_eq_str(version, "v1") || *ret_beta);
     if (r->route == ROUTE_API_VERSIONS || r->route == ROUTE_API_GROUPS) {
         *ret = SHAPE_DISCOVERY;
         return slice_eq_str(as, "APIGroupDiscoveryList") && slice_eq_str(group, "apidiscovery.k8s.io") &&
@@ -104,7 +106,8 @@ static bool parse_shape(const struct api_request *r, enum api_encoding encoding,
     return meta && (slice_eq_str(as, "PartialObjectMetadata") || slice_eq_str(as, "PartialObjectMetadataList"));
 }
 
-static bool parse_params(const struct api_request *r, size_t encoding, struct slice params, enum api_shape *ret)
+static bool parse_params(const struct api_request *r, size_t encoding, struct slice params, enum api_shape *ret,
+                         bool *ret_beta)
 {
     struct slice key, value, as = SLICE_NONE, group = SLICE_NONE, version = SLICE_NONE;
     while (next_param(&params, &key, &value)) {
@@ -119,7 +122,9 @@ static bool parse_params(const struct api_request *r, size_t encoding, struct sl
             return false;
     }
     *ret = SHAPE_OBJECT;
-    return (!as.n && !group.n && !version.n) || parse_shape(r, encodings[encoding].encoding, as, group, version, ret);
+    *ret_beta = false;
+    return (!as.n && !group.n && !version.n) ||
+           parse_shape(r, encodings[encoding].encoding, as, group, version, ret, ret_beta);
 }
 
 /* Sets r's encoding and shape. False when nothing that is accepted can be had. */
@@ -129,6 +134,7 @@ static bool choose(struct api_request *r)
     size_t n = parse_accept(slice_trim(r->accept), clauses);
     r->encoding = ENCODE_JSON;
     r->shape = SHAPE_OBJECT;
+    r->shape_beta = false;
     for (size_t i = 0; i < n; i++) {
         const struct clause *c = &clauses[i];
         for (size_t e = 0; e < sizeof encodings / sizeof *encodings; e++) {
@@ -137,10 +143,12 @@ static bool choose(struct api_request *r)
                               : slice_ieq(c->type, SLICE("application")) &&
                                     (is_star(c->subtype) || slice_ieq(c->subtype, slice_str(encodings[e].subtype)));
             enum api_shape shape;
-            if (!covers || !parse_params(r, e, c->params, &shape))
+            bool beta;
+            if (!covers || !parse_params(r, e, c->params, &shape, &beta))
                 continue;
             r->encoding = encodings[e].encoding;
             r->shape = shape;
+            r->shape_beta = beta;
             return true;
         }
     }
@@ -207,12 +215,12 @@ int api_negotiate(struct api_request *r, struct status *st)
         return rv;
     slice_cut(r->content_type, ';', &type, &params);
     type = slice_trim(type);
+    if (passes_through(r))
+        return 0;
     if (r->verb == API_PATCH)
         return negotiate_patch(r, type, st);
     if (!r->body.n || !type.n || slice_ieq(type, SLICE("application/json")) ||
         slice_ieq(type, SLICE("application/yaml")) || slice_ieq(type, SLICE(API_PROTOBUF)))
-        return 0;
-    if (passes_through(r))
         return 0;
     return status_set(st, r->arena, 415,
                       "the body of the request was in an unknown format - accepted media types include: "

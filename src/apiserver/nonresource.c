@@ -176,6 +176,7 @@ static const struct api_fixed fixed[] = {
     {"/openapi/v3", true, false, api_openapi_v3},
     {"/pintle/v1/ca", false, true, api_ca},
     {"/pintle/v1/join", false, false, api_join},
+    {"/pintle/v1/kv", true, false, api_kv},
     {"/pintle/v1/members", true, false, api_members},
 };
 

@@ -166,7 +166,9 @@ static struct json *compute_patch(struct api_request *r, struct write *w, struct
             api_warn(r, warning->text);
     if (!slice_eq(meta_name(obj), r->name) || check_names(r, obj, st)) {
         if (!st->code)
-            status_set(st, r->arena, 400, "the name of an object cannot be changed by a patch");
+            status_set(st, r->arena, 400,
+                       "the name of the object (%" SLICE_FMT ") does not match the name on the URL (%" SLICE_FMT ")",
+                       SLICE_ARG(meta_name(obj)), SLICE_ARG(r->name));
         return NULL;
     }
     /* A patch is conditional only when it names a resourceVersion itself. */

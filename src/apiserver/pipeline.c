@@ -10,6 +10,7 @@
 #include "auth/authn.h"
 #include "base/mem.h"
 #include "object/meta.h"
+#include "object/warnings.h"
 
 /* ---- answering over HTTP ---- */
 
@@ -186,6 +187,9 @@ static const struct {
 static void run_resource(struct api_request *r)
 {
     struct status st;
+    const char *warning = resource_warning(r->res);
+    if (warning)
+        api_warn(r, warning);
     if (api_past_check(r, &st)) {
         api_reply_status(r, &st);
         return;
@@ -325,6 +329,16 @@ static void take_write_id(struct api_request *r)
     r->write_repeated = r->write_id.n && since.n && slice_to_u64(since, &r->write_since);
 }
 
+/* As Kubernetes has it: what people ask with is answered for people, unless ?pretty says otherwise. */
+static bool is_for_people(struct slice user_agent)
+{
+    static const char *const agents[] = {"curl", "Wget", "Mozilla/5.0"};
+    for (size_t i = 0; i < sizeof agents / sizeof *agents; i++)
+        if (slice_starts(user_agent, slice_str(agents[i])))
+            return true;
+    return false;
+}
+
 static void on_http_request(void *ctx, struct http_exchange *x)
 {
     struct api *api = ctx;
@@ -342,7 +356,8 @@ static void on_http_request(void *ctx, struct http_exchange *x)
                               .query = q->query,
                               .body = q->body,
                               .content_type = http_request_header(x, "content-type"),
-                              .accept = http_request_header(x, "accept")};
+                              .accept = http_request_header(x, "accept"),
+                              .options.pretty = is_for_people(http_request_header(x, "user-agent"))};
     enter(api, r);
     api_negotiate_errors(r);
     http_set_ctx(x, r, on_client_gone);

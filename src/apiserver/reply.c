@@ -12,25 +12,57 @@
 
 enum { HEADERS_MORE = 4 }; /* beside common_headers */
 
+/* Characters of UTF-8 in s; with *cut, only its first `most` are counted and kept. */
+static size_t runes(struct slice *s, size_t most, bool cut)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s->n; i++) {
+        bool begins = ((unsigned char)s->p[i] & 0xc0) != 0x80;
+        if (begins && cut && n == most) {
+            s->n = i;
+            return n;
+        }
+        n += begins;
+    }
+    return n;
+}
+
+/* All as they are when they are short together, else each cut, until there were enough. */
+static size_t warning_headers(struct api_request *r, struct http_header *h)
+{
+    size_t n = 0, total = 0, written = 0;
+    for (size_t i = 0; i < r->n_warnings; i++) {
+        struct slice text = slice_str(r->warnings[i]);
+        total += runes(&text, 0, false);
+    }
+    bool cut = total > API_WARNINGS_RUNES;
+    for (size_t i = 0; i < r->n_warnings && (!cut || written < API_WARNINGS_RUNES); i++) {
+        struct slice text = slice_str(r->warnings[i]);
+        struct buf quoted = BUF_INIT(6 * API_WARNINGS_RUNES);
+        written += runes(&text, API_WARNING_RUNES, cut);
+        if (!json_write_string(&quoted, text))
+            h[n++] = (struct http_header){SLICE("warning"), slice_str(arena_printf(r->arena, "299 - %s", quoted.p))};
+        buf_done(&quoted);
+    }
+    return n;
+}
+
 /* Appends the headers that every answer carries. */
 static size_t common_headers(struct api_request *r, struct http_header *h, const char *content_type)
 {
     size_t n = 0;
     h[n++] = (struct http_header){SLICE("content-type"), slice_str(content_type)};
     h[n++] = (struct http_header){SLICE("cache-control"), SLICE("no-cache, private")};
-    for (size_t i = 0; i < r->n_warnings && n < API_HEADERS_MAX; i++)
-        h[n++] = (struct http_header){SLICE("warning"), slice_str(r->warnings[i])};
-    return n;
+    return n + warning_headers(r, h + n);
 }
 
 void api_warn(struct api_request *r, const char *text)
 {
-    if (r->n_warnings == API_HEADERS_MAX - 4)
-        return;
-    struct buf quoted = BUF_INIT(4096);
-    if (!json_write_string(&quoted, slice_str(text)))
-        r->warnings[r->n_warnings++] = arena_printf(r->arena, "299 - %s", quoted.p);
-    buf_done(&quoted);
+    for (size_t i = 0; i < r->n_warnings; i++)
+        if (strcmp(r->warnings[i], text) == 0)
+            return;
+    if (r->n_warnings < API_WARNINGS_MAX)
+        r->warnings[r->n_warnings++] = text;
 }
 
 bool api_accepts_gzip(const struct api_request *r)
@@ -76,11 +108,38 @@ static size_t add_gzip_headers(struct http_header *h, size_t n)
     return n;
 }
 
+bool api_is_pretty(const struct api_request *r, struct slice content_type)
+{
+    return r->options.pretty && slice_eq_str(content_type, "application/json");
+}
+
+struct blob *api_indent(struct json_pretty *p, const struct chunk *chunks, size_t n)
+{
+    struct json_pretty at = *p;
+    struct buf out = BUF_INIT(API_ARENA_MAX);
+    for (size_t i = 0; i < n; i++)
+        json_pretty(&at, slice_of(chunks[i].p, chunks[i].n), &out);
+    struct blob *b = buf_error(&out) ? NULL : blob_copy(buf_slice(&out));
+    buf_done(&out);
+    if (!b)
+        return NULL;
+    *p = at;
+    drop(chunks, n);
+    return b;
+}
+
+/* The first header is the content's type. */
 static void finish(struct api_request *r, int code, struct http_header *headers, size_t n, const struct chunk *chunks,
                    size_t n_chunks)
 {
+    struct json_pretty start = {0};
+    struct blob *b = api_is_pretty(r, headers[0].value) ? api_indent(&start, chunks, n_chunks) : NULL;
+    struct chunk whole = b ? chunk_take(b) : (struct chunk){NULL, NULL, 0};
+    if (b) {
+        chunks = &whole;
+        n_chunks = 1;
+    }
     struct blob *packed = compressed(r, chunks, n_chunks);
-    struct chunk whole;
     api_account(r, code);
     r->replied = true;
     if (packed) {

@@ -52,6 +52,7 @@ struct api_query {
     struct slice bad_dry_run, bad_validation;      /* values that there are not; p NULL = none */
     int64_t limit, timeout_seconds, grace_seconds; /* -1 = not given */
     bool watch, bookmarks, send_initial_events, send_initial_set, dry_run, force, force_set, orphan_set, orphan;
+    bool pretty; /* JSON with lines and indentation, for people */
     enum api_validation validation;
 };
 
@@ -67,7 +68,11 @@ struct api_responder {
 
 enum {
     API_PATH_PARTS_MAX = 64,
-    API_HEADERS_MAX = 16,
+    API_WARNINGS_MAX = 64, /* of one answer */
+    API_HEADERS_MAX = 8 + API_WARNINGS_MAX,
+    API_WARNINGS_RUNES =
+        4096, /* characters of all of them; above, each is cut to API_WARNING_RUNES, as Kubernetes does */
+    API_WARNING_RUNES = 256,
     API_ARENA_MAX = 64 << 20,
     API_GZIP_ABOVE = 128 << 10, /* answers larger than this are compressed for who accepts it, as Kubernetes does */
     API_REPLY_CHUNKS = 8,
@@ -101,6 +106,7 @@ struct api_request {
     enum api_patch_type patch_type;
     enum api_encoding encoding;
     enum api_shape shape;
+    bool shape_beta; /* a Table or PartialObjectMetadata in meta.k8s.io/v1beta1, as old clients ask */
 
     struct user user;
     /* Of a write that another replica passed on: what it is remembered by, and, when it was passed on before without an
@@ -108,7 +114,7 @@ struct api_request {
     struct slice write_id;
     uint64_t write_since;
     bool write_repeated;
-    const char *warnings[API_HEADERS_MAX]; /* Warning header texts */
+    const char *warnings[API_WARNINGS_MAX]; /* each once */
     size_t n_warnings;
     const char *expires; /* of a document that never changes: its Expires header, or NULL */
     bool websocket;      /* asked for one, and gets it: a watch */
@@ -164,6 +170,7 @@ struct json *api_status_json(struct arena *a, const struct status *st);
 void api_stream_start(struct api_request *r, int code, const char *content_type);
 /* The same of a body that the caller compresses. */
 void api_stream_start_gzip(struct api_request *r, int code, const char *content_type);
+/* Adds a Warning header, once for each text. text lives as long as r. */
 void api_warn(struct api_request *r, const char *text);
 
 #endif

@@ -98,6 +98,21 @@ void api_rules_review(struct api_request *r)
     api_reply_json(r, 201, obj);
 }
 
+/* Values of one key are a list. */
+static struct json *extra_json(struct arena *a, const struct user *u)
+{
+    struct json *v = json_new_object(a);
+    for (size_t i = 0; i < u->n_extra; i++) {
+        struct json *values = json_get(v, u->extra[i].key);
+        if (!values) {
+            values = json_new_array(a);
+            json_set(a, v, u->extra[i].key, values);
+        }
+        json_append(values, json_new_string(a, u->extra[i].value));
+    }
+    return v;
+}
+
 static struct json *user_json(struct arena *a, const struct user *u)
 {
     struct json *v = json_new_object(a), *groups = json_new_array(a);
@@ -107,6 +122,8 @@ static struct json *user_json(struct arena *a, const struct user *u)
     for (size_t i = 0; i < u->n_groups; i++)
         json_append(groups, json_new_string(a, u->groups[i]));
     json_set_str(a, v, "groups", groups);
+    if (u->n_extra)
+        json_set_str(a, v, "extra", extra_json(a, u));
     return v;
 }
 

@@ -107,6 +107,8 @@ static void special_option(struct api_request *r, struct slice name, struct slic
     } else if (slice_eq_str(name, "orphanDependents")) {
         r->options.orphan_set = true;
         r->options.orphan = parse_bool(value);
+    } else if (slice_eq_str(name, "pretty") && value.n) {
+        r->options.pretty = slice_eq_str(value, "1") || slice_ieq(value, SLICE("t")) || slice_ieq(value, SLICE("true"));
     } else if (slice_eq_str(name, "fieldValidation") && value.n) {
         if (slice_eq_str(value, "Strict"))
             r->options.validation = VALIDATION_STRICT;
@@ -153,11 +155,17 @@ static int split_path(struct api_request *r, struct parts *parts, struct status 
     return 0;
 }
 
-/* What follows /proxy keeps its encoding and slashes. */
-static struct slice after_proxy(const struct api_request *r)
+/* What follows the path's first n parts, which end with /proxy, keeps its encoding and slashes. */
+static struct slice after_proxy(const struct api_request *r, size_t n)
 {
-    const char *at = memmem(r->path.p, r->path.n, "/proxy", 6);
-    return at ? slice_from(r->path, (size_t)(at - r->path.p) + 6) : SLICE_NONE;
+    size_t at = 0;
+    for (; n; n--) {
+        while (at < r->path.n && r->path.p[at] == '/')
+            at++;
+        while (at < r->path.n && r->path.p[at] != '/')
+            at++;
+    }
+    return slice_from(r->path, at);
 }
 
 static bool is_namespace_sub(struct slice s)
@@ -195,7 +203,7 @@ static void route_resource(struct api_request *r, const struct parts *p, size_t 
         if (!r->sub || (at + 3 < p->n && !slice_eq_str(r->sub_name, "proxy")))
             r->res = NULL;
         else if (slice_eq_str(r->sub_name, "proxy"))
-            r->rest = after_proxy(r);
+            r->rest = after_proxy(r, at + 3);
     }
     if (r->res && slice_eq_str(r->plural, "namespaces"))
         r->ns = r->name; /* authorization of a Namespace looks into it */
@@ -275,11 +283,14 @@ int api_route_request(struct api_request *r, struct status *st)
 {
     struct parts parts;
     int rv = split_path(r, &parts, st);
-    if (!rv)
-        rv = parse_options(r, st);
     if (rv)
         return rv;
     route_path(r, &parts);
+    /* The query of a proxied request is the other server's. */
+    bool proxied = r->route == ROUTE_RESOURCE && r->res && r->sub && !strcmp(r->sub->name, "proxy");
+    rv = proxied ? 0 : parse_options(r, st);
+    if (rv)
+        return rv;
     bool known = by_method(r);
     if (r->route != ROUTE_RESOURCE)
         return known ? 0

@@ -3,17 +3,6 @@
 #include "apiserver/options.h"
 #include "apiserver/output.h"
 
-static void component_statuses(struct api_request *r)
-{
-    struct status st;
-    if (r->verb == API_LIST) {
-        api_list_none(r);
-        return;
-    }
-    status_not_found(&st, r->arena, SLICE(""), SLICE("componentstatuses"), r->name);
-    api_reply_status(r, &st);
-}
-
 enum place { ANYWHERE, ON_LEADER, ON_LEADER_TO_WRITE };
 
 /* plural "*" = any resource; sub "" = the resource itself. */
@@ -38,7 +27,7 @@ static const struct {
     {"authorization.k8s.io", "subjectaccessreviews", "", ANYWHERE, api_access_review},
     {"authorization.k8s.io", "localsubjectaccessreviews", "", ANYWHERE, api_access_review},
     {"authorization.k8s.io", "selfsubjectrulesreviews", "", ANYWHERE, api_rules_review},
-    {"", "componentstatuses", "", ANYWHERE, component_statuses},
+    {"", "componentstatuses", "", ANYWHERE, api_component_statuses},
 };
 
 static bool is(const char *pattern, const char *text)

@@ -5,44 +5,58 @@
 #include "base/timefmt.h"
 #include "object/meta.h"
 
+#define TOKEN_INVALID "TokenRequest.authentication.k8s.io \"\" is invalid: "
+
 enum { TOKEN_MIN_S = 600, TOKEN_MAX_S = 86400, TOKEN_DEFAULT_S = 3600, TOKEN_AUDIENCES_MAX = 16 };
+
+static void bind_pod(struct api_request *r, const struct json *pod, struct sa_token_request *q)
+{
+    q->pod_name = meta_name(pod);
+    q->pod_uid = meta_uid(pod);
+    q->node_name = json_path_string(pod, "spec.nodeName");
+    const struct json *node = q->node_name.n ? api_object(r, resource_core("nodes"), SLICE_NONE, q->node_name) : NULL;
+    q->node_uid = meta_uid(node);
+}
 
 /* The object the token shall die with must exist, with the uid the caller knows, and a pod must use this account. */
 static int bind_token(struct api_request *r, const struct json *ref, struct sa_token_request *q, struct status *st)
 {
+    static const struct {
+        const char *kind, *plural;
+    } kinds[] = {{"Pod", "pods"}, {"Secret", "secrets"}, {"Node", "nodes"}};
     struct slice kind = json_path_string(ref, "kind"), name = json_path_string(ref, "name"),
-                 uid = json_path_string(ref, "uid");
-    bool pod = slice_eq_str(kind, "Pod"), secret = slice_eq_str(kind, "Secret");
+                 uid = json_path_string(ref, "uid"), version = json_path_string(ref, "apiVersion");
+    size_t i = 0;
     if (!ref)
         return 0;
-    if (!pod && !secret)
-        return status_set(st, r->arena, 422,
-                          "TokenRequest is invalid: spec.boundObjectRef.kind: Unsupported value: \"%" SLICE_FMT
-                          "\": supported values: \"Pod\", \"Secret\"",
-                          SLICE_ARG(kind));
-    const struct json *obj = api_object(r, resource_core(pod ? "pods" : "secrets"), r->ns, name);
+    while (i < 3 && !slice_eq_str(kind, kinds[i].kind))
+        i++;
+    if (i == 3 || (version.n && !slice_eq_str(version, "v1")))
+        return status_set(st, r->arena, 400, "cannot bind token to object of type %" SLICE_FMT ", Kind=%" SLICE_FMT,
+                          SLICE_ARG(version), SLICE_ARG(kind));
+    const struct json *obj = api_object(r, resource_core(kinds[i].plural), i == 2 ? SLICE_NONE : r->ns, name);
     if (!obj)
-        return status_not_found(st, r->arena, SLICE(""), pod ? SLICE("pods") : SLICE("secrets"), name);
+        return status_not_found(st, r->arena, SLICE(""), slice_str(kinds[i].plural), name);
     if (uid.n && !slice_eq(uid, meta_uid(obj)))
         return status_set(st, r->arena, 409,
-                          "the UID in the bound object reference (%" SLICE_FMT ") does not match the UID in "
-                          "record. The object might have been deleted and then recreated",
-                          SLICE_ARG(uid));
-    if (pod && !slice_eq(json_path_string(obj, "spec.serviceAccountName"), r->name))
+                          "Operation cannot be fulfilled on %s \"%" SLICE_FMT "\": the UID in the bound object "
+                          "reference (%" SLICE_FMT ") does not match the UID in record. The object might have been "
+                          "deleted and then recreated",
+                          kinds[i].plural, SLICE_ARG(name), SLICE_ARG(uid));
+    if (i == 0 && !slice_eq(json_path_string(obj, "spec.serviceAccountName"), r->name))
         return status_set(st, r->arena, 400,
                           "cannot bind token for serviceaccount \"%" SLICE_FMT "\" to pod running with different "
                           "serviceaccount name.",
                           SLICE_ARG(r->name));
-    if (!pod) {
+    if (i == 0) {
+        bind_pod(r, obj, q);
+    } else if (i == 1) {
         q->secret_name = name;
         q->secret_uid = meta_uid(obj);
-        return 0;
+    } else {
+        q->node_name = name;
+        q->node_uid = meta_uid(obj);
     }
-    q->pod_name = name;
-    q->pod_uid = meta_uid(obj);
-    q->node_name = json_path_string(obj, "spec.nodeName");
-    const struct json *node = q->node_name.n ? api_object(r, resource_core("nodes"), SLICE_NONE, q->node_name) : NULL;
-    q->node_uid = meta_uid(node);
     return 0;
 }
 
@@ -113,8 +127,8 @@ void api_token_request(struct api_request *r)
     q.seconds = json_int(json_path(obj, "spec.expirationSeconds"), TOKEN_DEFAULT_S);
     if (!st.code && (q.seconds < TOKEN_MIN_S || q.seconds > (1LL << 32)))
         status_set(&st, r->arena, 422,
-                   "TokenRequest is invalid: spec.expirationSeconds: Invalid value: %ld: may not specify a "
-                   "duration less than 10 minutes",
+                   TOKEN_INVALID "spec.expirationSeconds: Invalid value: %ld: may not specify a "
+                                 "duration less than 10 minutes",
                    q.seconds);
     if (q.seconds > TOKEN_MAX_S)
         q.seconds = TOKEN_MAX_S;

@@ -15,6 +15,7 @@
 #include "object/meta.h"
 #include "object/protobuf.h"
 #include "object/validate.h"
+#include "object/warnings.h"
 
 enum { GENERATED_SUFFIX = 5, GENERATED_BASE_MAX = 58, EVENT_TTL_MS = 3600000 };
 
@@ -177,7 +178,10 @@ static struct json *keep_all_but_status(struct api_request *r, struct write *w, 
             copy_member(r, kept, obj, "status");
             return kept;
         }
+        struct json *managers = json_clone(r->arena, json_path(obj, "metadata.managedFields"));
         copy_path(r, obj, old, *path);
+        if (strcmp(*path, "metadata") == 0 && managers) /* who owns the status is of this write */
+            json_set_str(r->arena, meta_object(r->arena, obj), "managedFields", managers);
     }
     return obj;
 }
@@ -225,7 +229,7 @@ static struct json *prepare_update(struct api_request *r, struct write *w, struc
             copy_member(r, meta, old_meta, owned_meta[i]);
     if (!json_get_str(meta, "managedFields"))
         copy_member(r, meta, old_meta, "managedFields");
-    if (desired_changed(w->res, obj, old))
+    if (!slice_eq_str(w->sub, "status") && desired_changed(w->res, obj, old))
         meta_set_generation(r->arena, obj, meta_generation(old) + 1);
     return obj;
 }
@@ -563,6 +567,11 @@ static int add_attrs(struct api_request *r, struct write *w)
     return obj ? api_attrs(r->arena, res, obj, &w->attrs) : -ENOMEM;
 }
 
+static void add_warning(void *ctx, const char *text)
+{
+    api_warn(ctx, text);
+}
+
 static void write_object(struct api_request *r, struct write *w, struct json *old)
 {
     struct status st = {0};
@@ -571,6 +580,8 @@ static void write_object(struct api_request *r, struct write *w, struct json *ol
         api_reply_status(r, &st);
         return;
     }
+    if (r->http && !w->sub.n && !w->deletes && !w->remove)
+        object_warnings(r->arena, w->res, w->obj, old, add_warning, r);
     if (old && may_vanish(w))
         w->remove = true;
     if (w->dry_run) {

@@ -165,7 +165,8 @@ void events_record(struct events *e, const struct json *obj, const char *compone
 {
     char now[TIME_SEC_LEN + 1];
     struct arena a;
-    uint64_t hash = hash64(slice_str(message), hash64(slice_str(reason), hash64(meta_uid(obj), 7)));
+    uint64_t hash = hash64(slice_str(field ? field : ""), hash64(meta_uid(obj), 7));
+    hash = hash64(slice_str(message), hash64(slice_str(reason), hash));
     struct seen *s = find_seen(e, hash);
     struct slice ns = meta_namespace(obj);
     if (!take_token(e, meta_uid(obj)))

@@ -36,4 +36,8 @@ void podgc_map_node(struct key_sink *sink, struct arena *a, const struct json *n
 void disruption_reconcile(struct reconcile *r);
 void disruption_map_pod(struct key_sink *sink, struct arena *a, const struct json *pod, const struct json *before);
 
+void claimprotection_reconcile(struct reconcile *r);
+void claimprotection_map_pod(struct key_sink *sink, struct arena *a, const struct json *pod, const struct json *before);
+void volumeprotection_reconcile(struct reconcile *r);
+
 #endif

@@ -8,6 +8,7 @@ libpintle_a_SOURCES += \
   src/controllers/nodelifecycle.c \
   src/controllers/owners.c src/controllers/owners.h \
   src/controllers/podutil.c src/controllers/podutil.h \
+  src/controllers/protection.c \
   src/controllers/replicaset.c \
   src/controllers/runtime.c src/controllers/runtime.h \
   src/controllers/serviceaccount.c \

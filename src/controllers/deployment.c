@@ -137,12 +137,18 @@ static const char *template_hash(struct deploy *p)
     return arena_printf(p->r->a, "%s", out);
 }
 
+/* Annotations that a set takes over from its Deployment: the cause of a change, for its history, among them. */
+static bool is_taken_over(struct slice key)
+{
+    return !slice_starts(key, SLICE("deployment.kubernetes.io/")) &&
+           !slice_eq_str(key, "kubectl.kubernetes.io/last-applied-configuration");
+}
+
 static void annotate(struct deploy *p, struct json *rs, int64_t revision)
 {
     struct arena *a = p->r->a;
     json_each (m, meta_annotations(p->d))
-        if (!slice_starts(m->key, SLICE("deployment.kubernetes.io/")) &&
-            !slice_eq_str(m->key, "kubectl.kubernetes.io/last-applied-configuration"))
+        if (is_taken_over(m->key))
             meta_set_annotation(a, rs, m->key, json_string(m));
     meta_set_annotation(a, rs, SLICE(REVISION), slice_str(arena_printf(a, "%ld", revision)));
     meta_set_annotation(a, rs, SLICE(DESIRED), slice_str(arena_printf(a, "%ld", p->replicas)));
@@ -233,19 +239,28 @@ static void create_newest(struct deploy *p)
         return;
     }
     op_create(p->r, "apps", "replicasets", p->r->ns, rs);
-    op_event(p->r, p->d, "Normal", "ScalingReplicaSet", "Scaled up replica set %" SLICE_FMT " from 0 to %ld",
-             SLICE_ARG(meta_name(rs)), replicas);
+    if (replicas > 0)
+        op_event(p->r, p->d, "Normal", "ScalingReplicaSet", "Scaled up replica set %" SLICE_FMT " from 0 to %ld",
+                 SLICE_ARG(meta_name(rs)), replicas);
 }
 
-/* The current template's set carries the highest revision: a rollback makes an old set the newest again. */
+/* The current template's set carries the highest revision: a rollback makes an old set the newest again. It follows the
+ * Deployment's annotations. */
 static void renumber_newest(struct deploy *p)
 {
     struct arena *a = p->r->a;
     int64_t revision = max_old_revision(p) + 1;
-    if (revision_of(p->newest) >= revision)
-        return;
     struct json *patch = json_new_object(a);
-    meta_set_annotation(a, patch, SLICE(REVISION), slice_str(arena_printf(a, "%ld", revision)));
+    bool changed = revision_of(p->newest) < revision;
+    if (changed)
+        meta_set_annotation(a, patch, SLICE(REVISION), slice_str(arena_printf(a, "%ld", revision)));
+    json_each (m, meta_annotations(p->d))
+        if (is_taken_over(m->key) && !slice_eq(meta_annotation(p->newest, m->key), json_string(m))) {
+            meta_set_annotation(a, patch, m->key, json_string(m));
+            changed = true;
+        }
+    if (!changed)
+        return;
     op_patch(p->r, "apps", "replicasets", p->r->ns, meta_name(p->newest), patch, NULL);
 }
 
@@ -260,7 +275,7 @@ static void copy_revision(struct deploy *p)
         return;
     struct json *patch = json_new_object(a);
     meta_set_annotation(a, patch, SLICE(REVISION), text);
-    op_patch(p->r, "apps", "deployments", p->r->ns, p->r->name, patch, NULL);
+    op_patch(p->r, "apps", "deployments", p->r->ns, p->r->name, patch, "status"); /* no change of what is desired */
 }
 
 /* ---- rolling ---- */

@@ -30,15 +30,18 @@ void nodelifecycle_map_pod(struct key_sink *sink, struct arena *a, const struct 
 
 /* ---- is it alive ---- */
 
-/* A lease counts from when this leader began to look, so that a cluster that was down as a whole does not lose its nodes. */
-static bool is_stale(struct reconcile *r, const struct json *node)
+/* No renewal was seen for the grace period, by this leader's monotonic clock: what time the node, or the leader, thinks it
+ * is does not matter, and a cluster that was down as a whole does not lose its nodes. */
+static bool is_stale(struct reconcile *r)
 {
     const struct json *lease = view_get(r, "coordination.k8s.io", "leases", SLICE("kube-node-lease"), r->name);
-    int64_t renewed = meta_creation_time(node);
-    time_parse(json_path_string(lease, "spec.renewTime"), &renewed);
-    if (renewed < r->started)
-        renewed = r->started;
-    return r->now - renewed > GRACE_S * NS_PER_SEC;
+    uint64_t renewal = 0;
+    slice_to_u64(meta_resource_version(lease), &renewal);
+    if (renewal != r->memo->what || !r->memo->seen) {
+        r->memo->what = renewal;
+        r->memo->seen = r->up;
+    }
+    return r->up - r->memo->seen > (uint64_t)GRACE_S * NS_PER_SEC;
 }
 
 static void mark_unknown(struct reconcile *r, const struct json *node)
@@ -154,12 +157,10 @@ static int64_t tolerated_seconds(const struct json *pod, const struct json *t)
 static void evict(struct reconcile *r, const struct json *node, const struct json *pod)
 {
     json_each (t, json_path(node, "spec.taints")) {
-        int64_t since = r->now;
         if (!slice_eq_str(json_path_string(t, "effect"), "NoExecute") || meta_is_deleting(pod))
             continue;
         int64_t seconds = tolerated_seconds(pod, t);
-        time_parse(json_path_string(t, "timeAdded"), &since);
-        if (seconds < 0 || r->now < since + seconds * NS_PER_SEC)
+        if (seconds < 0 || r->up < r->memo->since + (uint64_t)seconds * NS_PER_SEC)
             continue;
         op_event(r, pod, "Normal", "TaintManagerEviction", "Marking for deletion Pod %" SLICE_FMT "/%" SLICE_FMT,
                  SLICE_ARG(meta_namespace(pod)), SLICE_ARG(meta_name(pod)));
@@ -173,6 +174,10 @@ static void sync_pods(struct reconcile *r, const struct json *node, bool ready)
     bool executes = false;
     json_each (t, json_path(node, "spec.taints"))
         executes |= slice_eq_str(json_path_string(t, "effect"), "NoExecute");
+    if (!executes)
+        r->memo->since = 0;
+    else if (!r->memo->since)
+        r->memo->since = r->up; /* as long as this leader sees it: who leads anew waits anew */
     if (ready && !executes)
         return;
     const struct json **pods = view_list(r, "", "pods", SLICE_NONE);
@@ -191,7 +196,7 @@ void nodelifecycle_reconcile(struct reconcile *r)
     const struct json *node = view_get(r, "", "nodes", SLICE_NONE, r->name);
     if (!node || meta_is_deleting(node))
         return;
-    bool stale = is_stale(r, node), ready = !stale && condition_is(node, "Ready", "True");
+    bool stale = is_stale(r), ready = !stale && condition_is(node, "Ready", "True");
     bool unknown = stale || condition_is(node, "Ready", "Unknown");
     r->requeue_ms = CHECK_MS;
     if (stale)
@@ -207,7 +212,7 @@ void podgc_reconcile(struct reconcile *r)
     struct slice node = json_path_string(pod, "spec.nodeName");
     if (!pod || !node.n || view_get(r, "", "nodes", SLICE_NONE, node))
         return;
-    if (r->now - r->started < GRACE_S * NS_PER_SEC) {
+    if (r->up < (uint64_t)GRACE_S * NS_PER_SEC) {
         r->requeue_ms = 1000UL * GRACE_S;
         return;
     }

@@ -38,6 +38,7 @@ struct work {
     struct slice key; /* owned by the queue's map */
     bool queued, running, dirty;
     unsigned failures;
+    struct memo memo;
 };
 
 struct queue {
@@ -62,7 +63,7 @@ struct controllers {
     bool any;                /* some controller hears of every change */
     struct metric discarded; /* written, never read: where there are no metrics */
     bool started;
-    int64_t started_at; /* wall clock */
+    uint64_t started_at;
 };
 
 struct key_sink {
@@ -522,7 +523,8 @@ static void run_start(struct work *w)
     run->r = (struct reconcile){.a = &run->arena,
                                 .key = w->key,
                                 .now = loop_wall(cs->client->loop),
-                                .started = cs->started_at,
+                                .up = loop_now(cs->client->loop) - cs->started_at,
+                                .memo = &w->memo,
                                 .owner = cs,
                                 .run = run};
     loop_random(cs->client->loop, &run->r.seed, sizeof run->r.seed);
@@ -706,7 +708,7 @@ void controllers_start(struct controllers *cs)
     if (cs->started)
         return;
     cs->started = true;
-    cs->started_at = loop_wall(cs->client->loop);
+    cs->started_at = loop_now(cs->client->loop);
     cs->events = events_new(cs->client, "controllers", "");
     owners_init(&cs->owners);
     cs->unsynced = cs->sources.n;

@@ -61,11 +61,17 @@ struct controller {
     const char *const *initial_keys;
 };
 
+/* What a controller has seen of a key, in nanoseconds of reconcile.up and numbers of its own. */
+struct memo {
+    uint64_t what, seen, since;
+};
+
 struct reconcile {
     struct arena *a;
     struct slice key, ns, name; /* key split at '/' */
-    int64_t now;                /* wall clock, nanoseconds */
-    int64_t started;            /* when these controllers began to work */
+    int64_t now;                /* wall clock, nanoseconds: to be written, not to be waited by, as it may jump */
+    uint64_t up;                /* nanoseconds that these controllers have been at work: never jumps */
+    struct memo *memo;          /* the key's, kept as long as requeue_ms brings it back; zeros at first */
     struct controllers *owner;
     uint64_t requeue_ms; /* set to come back after this time even if nothing changes; 0 = not */
     uint64_t seed;       /* random, for names */

@@ -39,5 +39,11 @@ const struct controller controllers_builtin[] = {
      .watches = {{"policy", "poddisruptionbudgets", NULL}, {"", "pods", disruption_map_pod}},
      .reads = {{"apps", "replicasets"}},
      .reconcile = disruption_reconcile},
+    {.name = "persistentvolumeclaim-protection-controller",
+     .watches = {{"", "persistentvolumeclaims", NULL}, {"", "pods", claimprotection_map_pod}},
+     .reconcile = claimprotection_reconcile},
+    {.name = "persistentvolume-protection-controller",
+     .watches = {{"", "persistentvolumes", NULL}},
+     .reconcile = volumeprotection_reconcile},
     {0},
 };

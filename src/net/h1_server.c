@@ -622,7 +622,7 @@ static void h1_destroy(struct server_conn *c)
 }
 
 const struct server_proto h1_server_proto = {
-    h1_data, h1_head, h1_wrote, h1_abort, h1_produce, h1_drain, h1_queued, h1_destroy,
+    h1_data, h1_head, h1_wrote, h1_abort, h1_produce, NULL, h1_drain, h1_queued, h1_destroy,
 };
 
 /* ---- upgrades ---- */

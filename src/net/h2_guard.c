@@ -11,10 +11,10 @@ static const struct {
     const char *name;
     uint32_t burst, per_second;
 } limits[H2_GUARD_KINDS] = {
-    [H2_GUARD_RESET] = {"rapid-reset", 2000, 100},
-    [H2_GUARD_CONTROL] = {"control-flood", 1000, 100},
-    [H2_GUARD_PRIORITY] = {"priority-flood", 4000, 400},
-    [H2_GUARD_EMPTY] = {"empty-data-flood", 1000, 100},
+    [H2_GUARD_RESET] = {"rapid-reset", H2_RESETS, H2_RESETS_PER_SECOND},
+    [H2_GUARD_CONTROL] = {"control-flood", H2_CONTROLS, H2_CONTROLS_PER_SECOND},
+    [H2_GUARD_PRIORITY] = {"priority-flood", H2_PRIORITIES, H2_PRIORITIES_PER_SECOND},
+    [H2_GUARD_EMPTY] = {"empty-data-flood", H2_EMPTIES, H2_EMPTIES_PER_SECOND},
 };
 
 void h2_guard_init(struct h2_guard *g, uint32_t preface, uint64_t now)

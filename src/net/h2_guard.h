@@ -10,7 +10,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { H2_CONTINUATIONS_MAX = 16 }; /* in one head */
+enum {
+    H2_CONTINUATIONS_MAX = 16, /* in one head */
+    /* At once, and regained each second: */
+    H2_RESETS = 2000, /* streams reset, by either side */
+    H2_RESETS_PER_SECOND = 100,
+    H2_CONTROLS = 1000, /* SETTINGS, PING, and frames of unknown types */
+    H2_CONTROLS_PER_SECOND = 100,
+    H2_PRIORITIES = 4000, /* PRIORITY */
+    H2_PRIORITIES_PER_SECOND = 400,
+    H2_EMPTIES = 1000, /* DATA with nothing in it, not even an end */
+    H2_EMPTIES_PER_SECOND = 100,
+};
 enum h2_guarded { H2_GUARD_RESET, H2_GUARD_CONTROL, H2_GUARD_PRIORITY, H2_GUARD_EMPTY, H2_GUARD_KINDS };
 
 struct h2_guard {

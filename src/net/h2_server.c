@@ -217,6 +217,7 @@ static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const ui
         return NGHTTP2_ERR_WOULDBLOCK;
     }
     chunkq_copy(&h->conn->out, frame_head, 9);
+    x->moved += n;
     return chunkq_move(&h->conn->out, &x->out, n) ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
@@ -314,6 +315,14 @@ static void h2_abort(struct http_exchange *x)
     struct h2 *h = x->conn->state;
     chunkq_done(&x->out);
     nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, x->stream_id, NGHTTP2_INTERNAL_ERROR);
+    pass(h);
+}
+
+/* The handler hears of it when the reset is sent. */
+static void h2_give_up(struct http_exchange *x)
+{
+    struct h2 *h = x->conn->state;
+    nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, x->stream_id, NGHTTP2_CANCEL);
     pass(h);
 }
 
@@ -425,8 +434,10 @@ static void h2_data(struct server_conn *c, const char *p, size_t n)
         pass(h);
         return;
     }
-    if (nghttp2_session_mem_recv(h->session, (const uint8_t *)p, n) < 0) {
-        nghttp2_session_terminate_session(h->session, NGHTTP2_PROTOCOL_ERROR);
+    ssize_t rv = nghttp2_session_mem_recv(h->session, (const uint8_t *)p, n);
+    if (rv < 0) {
+        bool calm = rv == NGHTTP2_ERR_FLOODED || rv == NGHTTP2_ERR_CALLBACK_FAILURE; /* the latter: DECODED_HEAD_MAX */
+        nghttp2_session_terminate_session(h->session, calm ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_PROTOCOL_ERROR);
         c->want_close = true;
     }
     dispatch_ready(h);
@@ -462,5 +473,5 @@ static void h2_destroy(struct server_conn *c)
 }
 
 const struct server_proto h2_server_proto = {
-    h2_data, h2_head, h2_wrote, h2_abort, h2_produce, h2_drain, h2_queued, h2_destroy,
+    h2_data, h2_head, h2_wrote, h2_abort, h2_produce, h2_give_up, h2_drain, h2_queued, h2_destroy,
 };

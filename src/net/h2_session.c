@@ -1,6 +1,10 @@
+#include "config.h"
+
 #include "net/h2_session.h"
 
 #include <errno.h>
+
+#include "net/h2_guard.h"
 
 static void set_callbacks(nghttp2_session_callbacks *cb, const struct h2_callbacks *from)
 {
@@ -14,6 +18,18 @@ static void set_callbacks(nghttp2_session_callbacks *cb, const struct h2_callbac
     nghttp2_session_callbacks_set_send_data_callback(cb, from->send_data);
 }
 
+/* Newer versions bound resets and continuations themselves, lower than we do and without saying why. */
+static void leave_limits_to_guard(nghttp2_option *option)
+{
+#ifdef HAVE_NGHTTP2_OPTION_SET_STREAM_RESET_RATE_LIMIT
+    nghttp2_option_set_stream_reset_rate_limit(option, 2 * H2_RESETS, 2 * H2_RESETS_PER_SECOND);
+#endif
+#ifdef HAVE_NGHTTP2_OPTION_SET_MAX_CONTINUATIONS
+    nghttp2_option_set_max_continuations(option, 2 * H2_CONTINUATIONS_MAX);
+#endif
+    (void)option;
+}
+
 static int make_session(nghttp2_session **ret_session, bool server, const struct h2_callbacks *callbacks, void *user)
 {
     nghttp2_session_callbacks *cb;
@@ -25,6 +41,7 @@ static int make_session(nghttp2_session **ret_session, bool server, const struct
     if (!rv) {
         nghttp2_option_set_no_auto_window_update(option, 1);
         nghttp2_option_set_no_closed_streams(option, 1);
+        leave_limits_to_guard(option);
         rv = (server ? nghttp2_session_server_new2 : nghttp2_session_client_new2)(ret_session, cb, user, option);
     }
     nghttp2_option_del(option);

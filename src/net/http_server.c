@@ -195,22 +195,26 @@ static void choose(struct server_conn *c, const struct server_proto *proto)
         proto->drain(c);
 }
 
+static void on_data(void *ctx, const char *p, size_t n);
+
 /* A plain connection's first bytes say which protocol it speaks. */
-static void sniff(struct server_conn *c, const char *p, size_t n)
+static void sniff(struct server_conn *c, struct slice in)
 {
-    if (buf_add(&c->sniff, p, n)) {
+    size_t lacking = sizeof PREFACE - 1 - c->sniff.n, take = in.n < lacking ? in.n : lacking;
+    if (buf_add(&c->sniff, in.p, take)) {
         server_conn_close(c);
         return;
     }
-    size_t known = c->sniff.n < sizeof PREFACE - 1 ? c->sniff.n : sizeof PREFACE - 1;
-    bool h2 = memcmp(c->sniff.p, PREFACE, known) == 0;
-    if (h2 && known < sizeof PREFACE - 1)
+    bool h2 = memcmp(c->sniff.p, PREFACE, c->sniff.n) == 0;
+    if (h2 && c->sniff.n < sizeof PREFACE - 1)
         return;
     struct buf first = c->sniff;
     buf_init(&c->sniff, 0);
     choose(c, h2 ? &h2_server_proto : &h1_server_proto);
     c->proto->data(c, first.p, first.n);
     buf_done(&first);
+    if (in.n > take)
+        on_data(c, in.p + take, in.n - take);
 }
 
 static void on_data(void *ctx, const char *p, size_t n)
@@ -221,7 +225,7 @@ static void on_data(void *ctx, const char *p, size_t n)
     if (c->proto)
         c->proto->data(c, p, n);
     else
-        sniff(c, p, n);
+        sniff(c, slice_of(p, n));
 }
 
 static bool all_ended(const struct server_conn *c)
@@ -301,7 +305,7 @@ static struct server_conn *conn_new(struct http_server *s, const char *remote)
     c->drain.cb = on_drain_poll;
     list_init(&c->exchanges);
     chunkq_init(&c->out);
-    buf_init(&c->sniff, HTTP_HEAD_MAX);
+    buf_init(&c->sniff, sizeof PREFACE - 1);
     turn_item_init(&c->flush, on_flush);
     turn_item_init(&c->reap, on_reap);
     list_push(&s->conns, &c->link);
@@ -325,6 +329,21 @@ static void on_accept(void *ctx, struct stream *stream)
 
 /* ---- the server ---- */
 
+/* The same of single streams of HTTP/2: a window that stays shut holds the answer, however busy the rest is. */
+static void sweep_exchanges(struct server_conn *c)
+{
+    if (!c->proto || !c->proto->give_up)
+        return;
+    list_each (it, &c->exchanges) {
+        struct http_exchange *x = container_of(it, struct http_exchange, link);
+        bool waits = x->started && !x->aborted && x->out.bytes > 0 && x->moved == x->seen_moved;
+        x->stalled = waits ? x->stalled + 1 : 0;
+        x->seen_moved = x->moved;
+        if (x->stalled == STALLED_SWEEPS)
+            c->proto->give_up(x);
+    }
+}
+
 /* Peers that take nothing of what is queued for them hold memory: they are given up after a minute. */
 static void on_sweep(struct loop_timer *t)
 {
@@ -340,6 +359,8 @@ static void on_sweep(struct loop_timer *t)
         c->seen_written = c->written;
         if (c->stalled >= STALLED_SWEEPS)
             server_conn_close(c);
+        else
+            sweep_exchanges(c);
     }
     loop_timer_start(s->loop, &s->sweep, SWEEP_MS);
 }

@@ -42,20 +42,22 @@ struct http_exchange {
     size_t head_bytes;
     struct buf body;
     struct buf inflated;
-    struct chunkq out;       /* answer bytes not yet passed on */
-    struct loop_timer timer; /* the request must be whole when it fires */
-    bool dispatched;         /* the handler has it */
-    bool started;            /* the answer's head was given */
-    bool ended;              /* the handler is done with it */
-    bool aborted;            /* the client is gone */
-    bool bodyless;           /* the answer has no body: HEAD, 204, 304 */
-    bool above;              /* the queue was above the high watermark since the last on_drain */
-    bool deferred;           /* h2: the protocol waits for more bytes */
-    int reject;              /* h2: the code for a request that is not for the handler; 0 = none */
-    bool expects;            /* asked for 100-continue */
-    unsigned message;        /* of a WebSocket: each write is a frame of this opcode; 0 = it is none */
-    int32_t stream_id;       /* h2 */
-    size_t held;             /* h2: body bytes not yet given back to the connection's window */
+    struct chunkq out;          /* answer bytes not yet passed on */
+    struct loop_timer timer;    /* the request must be whole when it fires */
+    bool dispatched;            /* the handler has it */
+    bool started;               /* the answer's head was given */
+    bool ended;                 /* the handler is done with it */
+    bool aborted;               /* the client is gone */
+    bool bodyless;              /* the answer has no body: HEAD, 204, 304 */
+    bool above;                 /* the queue was above the high watermark since the last on_drain */
+    bool deferred;              /* h2: the protocol waits for more bytes */
+    int reject;                 /* h2: the code for a request that is not for the handler; 0 = none */
+    bool expects;               /* asked for 100-continue */
+    unsigned message;           /* of a WebSocket: each write is a frame of this opcode; 0 = it is none */
+    int32_t stream_id;          /* h2 */
+    uint64_t moved, seen_moved; /* h2: answer bytes given to the connection; at the last look for stalled peers */
+    unsigned stalled;           /* looks since then */
+    size_t held;                /* h2: body bytes not yet given back to the connection's window */
     void *ctx;
     void (*on_abort)(struct http_exchange *x);
     void (*on_drain)(struct http_exchange *x);
@@ -72,6 +74,8 @@ struct server_proto {
     void (*abort)(struct http_exchange *x);
     /* Turns what exchanges have queued into bytes in c->out. 0 or a negative errno. */
     int (*produce)(struct server_conn *c);
+    /* The peer takes nothing of this answer, though it may of others: ends it as if the peer had gone. May be NULL. */
+    void (*give_up)(struct http_exchange *x);
     /* Nothing new shall come on this connection. */
     void (*drain)(struct server_conn *c);
     size_t (*queued)(const struct http_exchange *x);

@@ -166,13 +166,17 @@ static struct manager *own_entry(const struct job *j, struct managers *m, bool a
     return e;
 }
 
+/* What a write to /approval leaves as it is. */
+static const char *const reset_approval[] = {"spec", "status.certificate", NULL};
+
 /* Leaves out what nobody owns and what this endpoint does not write. */
 static struct json *owned(const struct job *j, const struct json *set)
 {
     struct json *left = fieldset_minus(j->a, set, json_parse(j->a, slice_str(unowned), NULL, NULL, NULL));
-    const char *const *reset = j->rq->sub.n == 0                    ? j->rq->res->reset_main
-                               : slice_eq_str(j->rq->sub, "status") ? j->rq->res->reset_status
-                                                                    : NULL;
+    const char *const *reset = j->rq->sub.n == 0                      ? j->rq->res->reset_main
+                               : slice_eq_str(j->rq->sub, "status")   ? j->rq->res->reset_status
+                               : slice_eq_str(j->rq->sub, "approval") ? reset_approval
+                                                                      : NULL;
     for (size_t i = 0; reset && reset[i]; i++)
         left = fieldset_without(left, reset[i]);
     return left;

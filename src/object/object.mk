@@ -20,10 +20,14 @@ libpintle_a_SOURCES += \
   src/object/quantity.c src/object/quantity.h \
   src/object/selector.c src/object/selector.h \
   src/object/selector_parse.c src/object/selector_parse.h \
+  src/object/warnings.c src/object/warnings.h \
   src/object/validate.c src/object/validate.h \
   src/object/validate_checks.c \
   src/object/validate_container.c \
+  src/object/validate_certificates.c \
+  src/object/validate_definitions.c \
   src/object/validate_devices.c \
+  src/object/validate_resources.c \
   src/object/validate_extend.c \
   src/object/validate_jobs.c \
   src/object/validate_kinds.c \

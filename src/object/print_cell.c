@@ -169,18 +169,30 @@ static struct json *labels(const struct cell *c)
 }
 
 /* selector(path): a LabelSelector as text, <none> when empty. */
-static struct json *selector(const struct cell *c)
+struct json *cell_selector(const struct cell *c, const struct json *label_selector)
 {
     struct buf b = BUF_INIT(CELL_MAX);
     struct selector s;
-    if (json_len(arg(c, 0)) == 0)
+    if (json_len(label_selector) == 0)
         return json_new_str(c->a, "<none>");
-    if (selector_from_object(c->a, arg(c, 0), &s))
+    if (selector_from_object(c->a, label_selector, &s))
         return json_new_str(c->a, "<error>");
     selector_write(&b, &s);
     if (b.n == 0)
         buf_add_str(&b, "<none>");
     return cell_take(c, &b);
+}
+
+static struct json *selector(const struct cell *c)
+{
+    return cell_selector(c, arg(c, 0));
+}
+
+/* text(path): a number as text, too. */
+static struct json *text(const struct cell *c)
+{
+    struct slice s = path_text(c->a, arg(c, 0));
+    return s.n ? json_new_string(c->a, s) : NULL;
 }
 
 /* slash(path, a, b): members a/b of the object there; absent without it. */
@@ -261,6 +273,7 @@ const struct cell_entry cell_general[] = {
     {"since", since},
     {"slash", slash},
     {"terminating", terminating},
+    {"text", text},
     {"title", title},
     {"trim", trim},
     {NULL, NULL},

@@ -44,4 +44,7 @@ struct slice cell_condition_status(const struct json *obj, const char *type);
 /* Ip or else hostname of each status.loadBalancer.ingress, sorted, without repetitions, joined by ','. */
 void cell_load_balancer(const struct cell *c, struct buf *b);
 
+/* A LabelSelector as text: "a=b,c in (d,e)". */
+struct json *cell_selector(const struct cell *c, const struct json *label_selector);
+
 #endif

@@ -477,8 +477,8 @@ static struct json *param_ref(const struct cell *c)
 {
     const struct json *ref = json_path(c->obj, "spec.paramRef");
     struct slice ns = json_path_string(ref, "namespace"), name = json_path_string(ref, "name");
-    if (!ref || name.n == 0)
-        return NULL;
+    if (name.n == 0)
+        return json_get_str(ref, "selector") ? cell_selector(c, json_get_str(ref, "selector")) : NULL;
     return json_new_printf(c->a, "%" SLICE_FMT "/%" SLICE_FMT, SLICE_ARG(ns.n ? ns : SLICE("*")), SLICE_ARG(name));
 }
 

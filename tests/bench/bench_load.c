@@ -5,7 +5,8 @@
  *   get    linearizable reads of one object or key
  *   watch  watchers (-k) of one object or key that is written so many times a second (-r): from before the write to each
  *          watcher's having it
- * Usage: bench_load pintle|etcd ADDRESS [-m put|pod|get|watch] [-k outstanding] [-c connections] [-s bytes] [-t
+ * Usage: bench_load pintle|etcd ADDRESS [-m put|pod|get|watch] [-k outstanding] [-c connections] [-s bytes] [-p bytes
+ * of a pod's annotation] [-t
  * seconds]
  *                   [-r writes a second] [-n requests] [-d certificates] [-x STALE: any state will do] */
 #include <errno.h>
@@ -26,7 +27,7 @@ struct load {
     struct loop *loop;
     bool etcd, stopping, stale;
     enum mode mode;
-    unsigned k, connections, size, seconds, rate, requests;
+    unsigned k, connections, size, padding, seconds, rate, requests;
     const char *dir;
     struct http_client *clients[CONNECTIONS_MAX], *writer;
     uint64_t *latencies, started, next_key, longest;
@@ -162,13 +163,13 @@ static void start_pod(struct op *op, struct http_call_options *o, struct buf *bo
     struct load *l = op->load;
     o->method = "POST";
     o->path = "/api/v1/namespaces/default/pods";
-    buf_printf(
-        body,
-        "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"p-%d-%012lu\",\"labels\":{\"app\":\"bench\"}}"
-        ","
-        "\"spec\":{\"schedulerName\":\"nobody\",\"automountServiceAccountToken\":false,\"containers\":[{\"name\":\"c\","
-        "\"image\":\"i\",\"ports\":[{\"containerPort\":80}],\"resources\":{\"requests\":{\"cpu\":\"100m\"}}}]}}",
-        (int)getpid(), l->next_key++);
+    buf_printf(body,
+               "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"p-%d-%012lu\",\"labels\":{\"app\":"
+               "\"bench\"},\"annotations\":{\"padding\":\"%0*d\"}},"
+               "\"spec\":{\"schedulerName\":\"nobody\",\"automountServiceAccountToken\":false,\"containers\":[{"
+               "\"name\":\"c\",\"image\":\"i\",\"ports\":[{\"containerPort\":80}],"
+               "\"resources\":{\"requests\":{\"cpu\":\"100m\"}}}]}}",
+               (int)getpid(), l->next_key++, (int)l->padding, 0);
 }
 
 static void start_get(struct op *op, struct http_call_options *o, struct buf *body)
@@ -372,7 +373,7 @@ int main(int argc, char **argv)
     if (argc < 3)
         return 2;
     l.etcd = !strcmp(argv[1], "etcd");
-    while ((opt = getopt(argc - 2, argv + 2, "m:k:c:s:t:r:n:d:x")) != -1) {
+    while ((opt = getopt(argc - 2, argv + 2, "m:k:c:s:p:t:r:n:d:x")) != -1) {
         unsigned v = optarg ? (unsigned)strtoul(optarg, NULL, 10) : 0;
         switch (opt) {
         case 'm':
@@ -386,6 +387,9 @@ int main(int argc, char **argv)
             break;
         case 's':
             l.size = v;
+            break;
+        case 'p':
+            l.padding = v;
             break;
         case 't':
             l.seconds = v;

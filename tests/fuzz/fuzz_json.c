@@ -17,7 +17,7 @@ static void walk(const struct json *v)
     }
 }
 
-static void check(struct arena *a, const struct json *v)
+static void check_json(struct arena *a, const struct json *v)
 {
     struct buf once = BUF_INIT(16 << 20), twice = BUF_INIT(16 << 20);
     struct json *copy = json_clone(a, v), *back;
@@ -39,7 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
     arena_init(&a, FUZZ_ARENA_MAX);
     struct json *v = json_parse(&a, slice_of((const char *)p, n), &err, on_duplicate, &repeated);
     if (v)
-        check(&a, v);
+        check_json(&a, v);
     else
         FUZZ_CHECK(err.message && err.offset <= n);
     arena_done(&a);

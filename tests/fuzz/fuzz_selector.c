@@ -11,7 +11,7 @@ static int parse(struct arena *a, bool fields, struct slice text, struct selecto
     return fields ? selector_parse_fields(a, res, text, ret, &st) : selector_parse_labels(a, text, ret, &st);
 }
 
-static void check(struct arena *a, bool fields, const struct selector *s)
+static void check_selector(struct arena *a, bool fields, const struct selector *s)
 {
     struct buf out = BUF_INIT(1 << 20), again = BUF_INIT(1 << 20);
     struct selector back = {0};
@@ -33,7 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
     struct selector s = {0};
     arena_init(&a, FUZZ_ARENA_MAX);
     if (parse(&a, p[0] % 2, slice_of(p + 1, n - 1), &s) == 0)
-        check(&a, p[0] % 2, &s);
+        check_selector(&a, p[0] % 2, &s);
     arena_done(&a);
     return 0;
 }

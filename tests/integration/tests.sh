@@ -587,3 +587,6 @@ YAML
     eventually 10 released
     k delete configmap subpath
 }
+
+. "$here/kubectl/run.sh"
+. "$here/streams.sh"

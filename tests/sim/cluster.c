@@ -1,5 +1,6 @@
 #include "cluster.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -91,13 +92,13 @@ static void on_role(struct replica_listener *l, bool is_leader, uint64_t term, u
         scheduler_stop(h->scheduler);
         return;
     }
-    CHECK(w, leader_id == h->i + 1 && term < WORLD_TERMS, "replica %zu leads as %lu in term %lu", h->i + 1, leader_id,
+    CHECK(w, leader_id == h->id && term < WORLD_TERMS, "replica %zu leads as %lu in term %lu", h->i + 1, leader_id,
           term);
     if (term >= WORLD_TERMS)
         return;
-    CHECK(w, !w->leader_of[term] || w->leader_of[term] == h->i + 1, "two leaders in term %lu", term);
+    CHECK(w, !w->leader_of[term] || w->leader_of[term] == h->id, "two leaders in term %lu", term);
     w->elections += !w->leader_of[term];
-    w->leader_of[term] = h->i + 1;
+    w->leader_of[term] = h->id;
     if (w->bare)
         return;
     controllers_start(h->controllers);
@@ -122,14 +123,17 @@ static void on_failed(void *ctx, int err, const char *reason)
 
 static bool open_replica(struct replica_host *h)
 {
-    char why[256];
+    char why[256], dir[32];
+    snprintf(dir, sizeof dir, "/data-%lu", h->id);
     struct replica_options o = {
-        .raft = {.dir = "/data",
-                 .id = h->i + 1,
+        .raft = {.dir = dir,
+                 .id = h->id,
+                 .join = h->id > REPLICAS,
                  .cluster_id = 1,
                  .members = h->w->members,
                  .n_members = REPLICAS,
                  .listen = h->w->members[h->i].address,
+                 .address = h->id > REPLICAS ? h->w->members[h->i].address : NULL,
                  .snapshot_every = h->w->snapshot_every,
                  .segment_bytes = 1 << 20,
                  .metrics = &h->metrics},
@@ -137,6 +141,8 @@ static bool open_replica(struct replica_host *h)
         .failed = on_failed,
         .ctx = h};
     int rv = replica_open(h->loop, &o, &h->replica, why);
+    if (h->id > REPLICAS && h->w->expect_failures && (rv == -ENOSPC || rv == -EIO))
+        return false; /* a newcomer on a full disk has nowhere to begin; it is started again */
     CHECK(h->w, rv == 0, "replica %zu does not open: %s (%d)", h->i + 1, why, rv);
     return rv == 0;
 }
@@ -150,7 +156,7 @@ static void assemble(struct replica_host *h)
     }
     h->api = api_new(h->loop, &(struct api_options){.replica = h->replica,
                                                     .metrics = &h->metrics,
-                                                    .id = h->i + 1,
+                                                    .id = h->id,
                                                     .members = h->w->api_members,
                                                     .n_members = REPLICAS,
                                                     /* so few that two writes at once like the same one */
@@ -186,10 +192,31 @@ static void disassemble(struct replica_host *h)
 void world_start(struct world *w, size_t i)
 {
     struct replica_host *h = &w->replicas[i];
-    if (h->replica)
+    if (h->replica || h->gone)
         return;
     sim_start(w->sim, h->loop);
     assemble(h);
+    if (!h->replica)
+        sim_kill(w->sim, h->loop, false);
+}
+
+void world_lose(struct world *w, size_t i)
+{
+    world_kill(w, i, true);
+    w->replicas[i].gone = true;
+}
+
+uint64_t world_new_id(struct world *w, size_t i)
+{
+    struct replica_host *h = &w->replicas[i];
+    h->id = w->members[i].id = w->api_members[i].id = ++w->last_id;
+    return h->id;
+}
+
+void world_join(struct world *w, size_t i)
+{
+    w->replicas[i].gone = false;
+    world_start(w, i);
 }
 
 void world_kill(struct world *w, size_t i, bool crash)
@@ -218,10 +245,11 @@ static struct loop *new_host(struct world *w, const char *name)
 static void init(struct world *w, uint64_t seed, bool bare, bool backup)
 {
     *w = (struct world){.sim = sim_new(seed), .seed = seed, .snapshot_every = 300, .bare = bare, .backup = backup};
+    w->last_id = REPLICAS;
     for (size_t i = 0; i < REPLICAS; i++) {
         char name[32];
         snprintf(name, sizeof name, "r%zu", i + 1);
-        w->replicas[i] = (struct replica_host){.w = w, .i = i, .loop = new_host(w, name)};
+        w->replicas[i] = (struct replica_host){.w = w, .i = i, .id = i + 1, .loop = new_host(w, name)};
         w->members[i].id = w->api_members[i].id = i + 1;
         snprintf(w->members[i].address, sizeof w->members[i].address, "r%zu:7443", i + 1);
         snprintf(w->api_members[i].address, sizeof w->api_members[i].address, "%s", world_servers[i]);

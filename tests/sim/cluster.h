@@ -33,6 +33,8 @@ struct fake_node;
 struct replica_host {
     struct world *w;
     size_t i;
+    uint64_t id; /* of the member; another one after it lost its data */
+    bool gone;   /* lost, and not a member again yet */
     struct loop *loop;
     struct metrics metrics;
     struct replica *replica; /* NULL while down */
@@ -54,6 +56,7 @@ struct world {
     struct loop *load; /* the host of the clients */
     struct raft_member members[REPLICAS];
     struct api_member api_members[REPLICAS];
+    uint64_t last_id; /* of a member, ever */
     uint64_t snapshot_every;
     uint64_t leader_of[WORLD_TERMS];
     uint64_t *hashes; /* by log index; 0 = nobody applied it yet */
@@ -84,6 +87,11 @@ void world_done(struct world *w);
 /* Starts or kills replica i; neither is harmful when it is so already. */
 void world_start(struct world *w, size_t i);
 void world_kill(struct world *w, size_t i, bool crash);
+/* Replica i dies with its data, and does not start until it joins as another member: world_new_id, whose id is to be
+ * added to the membership, then world_join. */
+void world_lose(struct world *w, size_t i);
+uint64_t world_new_id(struct world *w, size_t i);
+void world_join(struct world *w, size_t i);
 size_t world_alive(const struct world *w);
 /* The replica that says it leads in the newest term, or -1. */
 int world_leader(const struct world *w);

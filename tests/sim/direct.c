@@ -3,17 +3,9 @@
 #include <errno.h>
 
 #include "base/mem.h"
+#include "store/clock.h"
 
-enum {
-    CLIENTS = 8,
-    KEYS = 4,
-    ITEMS_MAX = 30,
-    MICROS_MAX = 4,
-    OP_MS = 1500,
-    LISTS = 400,
-    TTL_KEYS = 4000,
-    SLACK_MS = 2500
-};
+enum { CLIENTS = 8, KEYS = 4, ITEMS_MAX = 30, MICROS_MAX = 4, OP_MS = 1500, LISTS = 400 };
 
 /* A step of a transaction: an append of value, or (0) a read. */
 struct step {
@@ -33,7 +25,6 @@ struct operation {
     size_t n_micros;
     struct raft_read read;
     struct replica_txn txn;
-    uint64_t ttl_ms;
     bool ended, proposed;
 };
 
@@ -51,13 +42,11 @@ struct direct_client {
 struct direct {
     struct world *w;
     struct drive *d;
-    bool ttl, quiet, finishing;
+    bool quiet, finishing;
     struct direct_client clients[CLIENTS];
     struct operation *operations;
     int64_t epoch;
     size_t lengths[LISTS];
-    int64_t next_key;       /* with a time to live */
-    uint64_t due[TTL_KEYS]; /* not before, ns; 0 = not acknowledged */
 };
 
 /* ---- the end of an operation ---- */
@@ -77,8 +66,7 @@ static void end(struct operation *op, enum hist_type type, const int64_t *list, 
     op->ended = true;
     op->event.type = (uint8_t)type;
     op->event.time = drive_time(op->x->d);
-    if (op->event.f != HIST_FS) /* else: not recorded */
-        history_add(drive_history(op->x->d), &op->event, list, n, NULL);
+    history_add(drive_history(op->x->d), &op->event, list, n, NULL);
     if (type == HIST_INFO)
         c->process += CLIENTS;
     c->op = NULL;
@@ -98,10 +86,7 @@ static void on_late(struct loop_timer *t)
 #define HEAD "{\"kind\":\"L\",\"apiVersion\":\"v1\","
 #define META HEAD "\"metadata\":{"
 
-static struct slice table_of(const struct direct *x)
-{
-    return x->ttl ? SLICE("jepsen/ttl") : SLICE("jepsen/lists");
-}
+#define TABLE SLICE("jepsen/lists")
 
 static const char *key_text(struct arena *a, int64_t key)
 {
@@ -111,7 +96,7 @@ static const char *key_text(struct arena *a, int64_t key)
 static struct store_item *item_of(const struct operation *op, struct arena *a, int64_t key)
 {
     struct store *s = replica_store(op->at);
-    return store_get(store_table(s, table_of(op->x)), slice_str(key_text(a, key)));
+    return store_get(store_table(s, TABLE), slice_str(key_text(a, key)));
 }
 
 /* The numbers of a stored list; their count. */
@@ -132,14 +117,13 @@ static struct store_op put_of(const struct operation *op, struct arena *a, int64
 {
     const struct store_item *old = item_of(op, a, key);
     return (struct store_op){.kind = STORE_PUT,
-                             .table = table_of(op->x),
+                             .table = TABLE,
                              .key = slice_str(key_text(a, key)),
                              .compare = old ? STORE_AT : STORE_ABSENT,
                              .mod_revision = old ? old->mod_revision : 0,
                              .value = value,
                              .hole = sizeof META - 1,
-                             .type_len = sizeof HEAD - 1,
-                             .ttl_ms = op->ttl_ms};
+                             .type_len = sizeof HEAD - 1};
 }
 
 /* ---- a transaction, on the replica ---- */
@@ -149,8 +133,6 @@ static void on_txn(struct replica_txn *t, int err)
     struct operation *op = container_of(t, struct operation, txn);
     bool refused = err == -EAGAIN || err == -EBUSY || err == -ENOSPC || err == -E2BIG || (!err && t->result.err);
     enum hist_type fate = refused ? HIST_FAIL : err ? HIST_INFO : HIST_OK;
-    if (fate == HIST_OK && op->x->ttl && !op->ended)
-        op->x->due[op->steps[0].key] = op->event.time + op->ttl_ms * 1000000;
     end(op, fate, op->micros, op->n_micros);
 }
 
@@ -248,25 +230,6 @@ static void do_lists(struct operation *op)
     mem_free(p);
 }
 
-static void do_ttl(struct operation *op)
-{
-    struct arena a;
-    arena_init(&a, 1 << 20);
-    if (op->ttl_ms) {
-        struct store_op put = put_of(op, &a, op->steps[0].key, slice_str(arena_printf(&a, META "\"name\":\"x\"}}")));
-        if (replica_is_leader(op->at))
-            propose(op, &put, 1);
-        else
-            end(op, HIST_FAIL, NULL, 0);
-    } else {
-        op->event.value = item_of(op, &a, op->event.key) != NULL;
-        /* What is late shows only when all is well again. */
-        bool counts = !op->event.value || op->x->finishing;
-        end(op, counts ? HIST_OK : HIST_FAIL, NULL, 0);
-    }
-    arena_done(&a);
-}
-
 static void on_fresh(struct raft_read *read, int err)
 {
     struct operation *op = container_of(read, struct operation, read);
@@ -274,8 +237,6 @@ static void on_fresh(struct raft_read *read, int err)
         return;
     if (err)
         end(op, HIST_FAIL, op->micros, op->n_micros);
-    else if (op->x->ttl)
-        do_ttl(op);
     else
         do_lists(op);
 }
@@ -315,8 +276,7 @@ static void go(struct operation *op)
     struct direct_client *c = op->client;
     struct hist_event e = op->event;
     e.type = HIST_INVOKE;
-    if (e.f != HIST_FS)
-        history_add(drive_history(op->x->d), &e, op->micros, op->n_micros, NULL);
+    history_add(drive_history(op->x->d), &e, op->micros, op->n_micros, NULL);
     loop_timer_start(op->x->w->load, &c->late, OP_MS);
     loop_post(op->x->w->replicas[op->replica].loop, on_replica, op);
 }
@@ -342,38 +302,15 @@ static void begin_lists(struct direct_client *c, int64_t epoch)
     go(op);
 }
 
-static void begin_ttl(struct direct_client *c)
-{
-    struct direct *x = c->x;
-    struct operation *op = begin(c);
-    if (drive_random(x->d, 2) && x->next_key < TTL_KEYS && !x->finishing) {
-        op->event.f = HIST_FS;
-        op->steps[0].key = x->next_key++;
-        op->ttl_ms = 300 + drive_random(x->d, 3000);
-    } else {
-        op->event.f = HIST_EXPIRE;
-        op->event.key =
-            x->finishing ? c->look
-                         : (int64_t)drive_random(x->d, (uint64_t)(x->next_key < TTL_KEYS ? x->next_key + 1 : TTL_KEYS));
-        op->event.expected = (int64_t)x->due[op->event.key]; /* as acknowledged before the read begins */
-    }
-    go(op);
-}
-
 /* What is left of the last look is shared out among the clients. */
 static void look(struct direct_client *c)
 {
     struct direct *x = c->x;
-    while (x->ttl && c->look < x->next_key && !x->due[c->look])
-        c->look += CLIENTS;
-    if (x->ttl ? c->look >= x->next_key : c->look > x->epoch) {
+    if (c->look > x->epoch) {
         c->finished = true;
         return;
     }
-    if (x->ttl)
-        begin_ttl(c);
-    else
-        begin_lists(c, c->look);
+    begin_lists(c, c->look);
     c->look += CLIENTS;
 }
 
@@ -385,8 +322,6 @@ static void on_client(struct loop_timer *t)
         return;
     if (x->finishing)
         look(c);
-    else if (x->ttl)
-        begin_ttl(c);
     else
         begin_lists(c, x->epoch);
 }
@@ -398,7 +333,6 @@ struct direct *direct_new(struct world *w, struct drive *d)
     struct direct *x = mem_new(struct direct);
     x->w = w;
     x->d = d;
-    x->ttl = drive_opts(d)->workload == &workload_ttl;
     for (size_t i = 0; i < CLIENTS; i++) {
         struct direct_client *c = &x->clients[i];
         c->x = x;
@@ -446,10 +380,4 @@ void direct_free(struct direct *x)
     mem_free(x);
 }
 
-static void check_ttl(const struct history *h, struct verdict *v)
-{
-    check_lease(h, (uint64_t)SLACK_MS * 1000000, v);
-}
-
-const struct workload workload_txn = {.name = "txn", .check = check_txn};
-const struct workload workload_ttl = {.name = "ttl", .check = check_ttl};
+const struct workload workload_lists = {.name = "lists", .check = check_txn};

@@ -1,5 +1,5 @@
-/* Transactions over several keys, straight on the simulated replicas: what the API has no request for yet. Lists that
- * are appended to and read (judged by check_txn), and objects with a time to live (check_lease).
+/* Transactions over several keys, straight on the simulated replicas, below the API: lists that are appended to and read
+ * (judged by check_txn).
  *
  * A client hands its operation to a replica's loop; there a barrier makes the state fresh, the lists are read, and what
  * is appended goes into one transaction that checks every key that was read. A replica that dies takes the operation
@@ -12,10 +12,9 @@
 
 struct direct;
 
-extern const struct workload workload_txn;
-extern const struct workload workload_ttl;
+extern const struct workload workload_lists;
 
-/* Records into d, a drive of workload_txn or workload_ttl without workers. */
+/* Records into d, a drive of workload_lists without workers. */
 struct direct *direct_new(struct world *w, struct drive *d);
 void direct_quiet(struct direct *x);
 /* The last look: reads every key there was. */

@@ -7,7 +7,7 @@
 const unsigned hands_sim_able = 1u << FAULT_KILL | 1u << FAULT_CRASH | 1u << FAULT_PAUSE | 1u << FAULT_CUT |
                                 1u << FAULT_CUT_OUT | 1u << FAULT_CUT_IN | 1u << FAULT_CUT_RING | 1u << FAULT_HIDE |
                                 1u << FAULT_SLOW | 1u << FAULT_RESTART | 1u << FAULT_FULL | 1u << FAULT_SLOW_DISK |
-                                1u << FAULT_EIO | 1u << FAULT_CLOCK | 1u << FAULT_MEMBER;
+                                1u << FAULT_EIO | 1u << FAULT_CLOCK | 1u << FAULT_MEMBER | 1u << FAULT_WIPE;
 
 enum { STEP_AGAIN_MS = 60, LEAVE_TRIES = 40 };
 
@@ -16,12 +16,12 @@ struct sim_hands {
     struct raft_proposal step;
     struct loop_timer again;
     bool pending;
-    enum raft_member_role role; /* wanted of it */
-    uint64_t id;                /* who leaves, and comes back */
+    enum stage { IDLE, LEAVING, REMOVING, ADDING, COMING } stage;
+    bool skipped;  /* the present fault came while another member was still coming back */
+    size_t member; /* index of who leaves, and comes back */
+    uint64_t lost; /* id of the one to be removed */
     unsigned tries;
-    size_t changes;
-    nemesis_done_fn *done;
-    void *arg;
+    size_t changes, replaced;
 };
 
 static int leader(void *ctx)
@@ -40,56 +40,133 @@ static void on_step(struct raft_proposal *p, int err)
         loop_timer_start(h->w->load, &h->again, err ? STEP_AGAIN_MS : 1);
 }
 
-static enum raft_member_role role_of(struct raft_node *n, uint64_t id)
+/* What the leader says; MEMBER_NONE: it is none. */
+enum { MEMBER_NONE = MEMBER_SPARE + 1 };
+static unsigned role_of(struct raft_node *n, uint64_t id)
 {
     struct raft_status st;
     raft_node_status(n, &st);
     for (size_t i = 0; i < st.n_members; i++)
         if (st.members[i].member.id == id)
             return st.members[i].member.role;
-    return MEMBER_SPARE;
+    return MEMBER_NONE;
+}
+
+static void change(struct sim_hands *h, struct raft_node *n, enum raft_change_kind kind, struct raft_member member)
+{
+    h->pending = true;
+    h->step = (struct raft_proposal){.done = on_step};
+    raft_node_change(n, &(struct raft_change_request){kind, member}, &h->step);
+}
+
+static uint64_t member_id(const struct sim_hands *h)
+{
+    return h->w->replicas[h->member].id;
+}
+
+/* One step towards what is wanted, on the leader; true when there is nothing left to do at this stage. */
+static bool leaves(struct sim_hands *h, struct raft_node *n, size_t leads)
+{
+    if (role_of(n, member_id(h)) == MEMBER_STANDBY || ++h->tries > LEAVE_TRIES)
+        return true;
+    if (leads != h->member) /* a leader does not demote itself */
+        change(h, n, RAFT_CHANGE_ROLE, (struct raft_member){.id = member_id(h), .role = MEMBER_STANDBY});
+    return false;
+}
+
+static bool is_removed(struct sim_hands *h, struct raft_node *n)
+{
+    if (role_of(n, h->lost) == MEMBER_NONE)
+        return true;
+    change(h, n, RAFT_CHANGE_REMOVE, (struct raft_member){.id = h->lost});
+    return false;
+}
+
+static bool is_added(struct sim_hands *h, struct raft_node *n)
+{
+    if (role_of(n, member_id(h)) != MEMBER_NONE)
+        return true;
+    struct raft_member m = h->w->members[h->member];
+    m.role = MEMBER_SPARE;
+    change(h, n, RAFT_CHANGE_ADD, m);
+    return false;
+}
+
+static bool is_back(struct sim_hands *h, struct raft_node *n)
+{
+    unsigned role = role_of(n, member_id(h));
+    if (role == MEMBER_VOTER)
+        return true;
+    enum raft_member_role next = role == MEMBER_SPARE ? MEMBER_STANDBY : MEMBER_VOTER;
+    change(h, n, RAFT_CHANGE_ROLE, (struct raft_member){.id = member_id(h), .role = next});
+    return false;
+}
+
+static void next_stage(struct sim_hands *h)
+{
+    switch (h->stage) {
+    case REMOVING:
+        world_new_id(h->w, h->member);
+        h->stage = ADDING;
+        break;
+    case ADDING:
+        world_join(h->w, h->member);
+        h->replaced++;
+        h->stage = COMING;
+        break;
+    default:
+        h->stage = IDLE;
+    }
 }
 
 static void on_again(struct loop_timer *t)
 {
+    static bool (*const steps[])(struct sim_hands * h, struct raft_node * n) = {
+        [REMOVING] = is_removed, [ADDING] = is_added, [COMING] = is_back};
     struct sim_hands *h = container_of(t, struct sim_hands, again);
     struct world *w = h->w;
     int i = world_leader(w);
-    if (h->pending)
+    if (h->pending || h->stage == IDLE)
         return;
-    struct raft_node *n = i < 0 ? NULL : replica_raft(w->replicas[i].replica);
-    bool settled = n && role_of(n, h->id) == h->role;
-    if (settled || (h->role != MEMBER_VOTER && ++h->tries > LEAVE_TRIES)) {
-        h->done(h->arg);
-        return;
-    }
     loop_timer_start(w->load, &h->again, STEP_AGAIN_MS);
-    if (!n || (h->role != MEMBER_VOTER && h->id == (uint64_t)i + 1))
-        return; /* a leader does not demote itself */
-    h->pending = true;
-    h->step = (struct raft_proposal){.done = on_step};
-    raft_node_change(n, &(struct raft_change_request){RAFT_CHANGE_ROLE, {.id = h->id, .role = h->role}}, &h->step);
+    if (i < 0)
+        return;
+    struct raft_node *n = replica_raft(w->replicas[i].replica);
+    if (h->stage == LEAVING ? leaves(h, n, (size_t)i) : steps[h->stage](h, n))
+        next_stage(h);
 }
 
-static void step_begin(struct sim_hands *h, enum raft_member_role role, nemesis_done_fn *done, void *arg)
+static void enter(struct sim_hands *h, enum stage stage)
 {
-    h->role = role;
-    h->done = done;
-    h->arg = arg;
+    h->stage = stage;
     h->tries = 0;
     h->again.cb = on_again;
     loop_timer_start(h->w->load, &h->again, 1);
 }
 
-static void member_leaves(struct sim_hands *h, const struct fault *f, nemesis_done_fn *done, void *arg)
+static void member_begin(struct sim_hands *h, const struct fault *f)
 {
     int now = world_leader(h->w);
-    h->id = 1;
-    while (h->id < REPLICAS && !(f->nodes >> (h->id - 1) & 1))
-        h->id++;
-    if ((int)h->id == now + 1)
-        h->id = h->id % REPLICAS + 1;
-    step_begin(h, MEMBER_STANDBY, done, arg);
+    h->skipped = h->stage != IDLE;
+    if (h->skipped)
+        return;
+    h->member = 0;
+    while (h->member + 1 < REPLICAS && !(f->nodes >> h->member & 1))
+        h->member++;
+    if (f->kind == FAULT_WIPE) {
+        h->lost = member_id(h);
+        world_lose(h->w, h->member);
+        return;
+    }
+    if ((int)h->member == now)
+        h->member = (h->member + 1) % REPLICAS;
+    enter(h, LEAVING);
+}
+
+static void member_end(struct sim_hands *h, const struct fault *f)
+{
+    if (!h->skipped)
+        enter(h, f->kind == FAULT_WIPE ? REMOVING : COMING);
 }
 
 /* ---- the rest ---- */
@@ -195,8 +272,9 @@ static void begin(void *ctx, const struct fault *f, nemesis_done_fn *done, void 
 {
     struct sim_hands *h = ctx;
     struct world *w = h->w;
-    if (f->kind == FAULT_MEMBER) {
-        member_leaves(h, f, done, arg);
+    if (f->kind == FAULT_MEMBER || f->kind == FAULT_WIPE) {
+        member_begin(h, f);
+        done(arg);
         return;
     }
     for (size_t i = 0; i < REPLICAS; i++)
@@ -211,8 +289,9 @@ static void end(void *ctx, const struct fault *f, nemesis_done_fn *done, void *a
 {
     struct sim_hands *h = ctx;
     struct world *w = h->w;
-    if (f->kind == FAULT_MEMBER) {
-        step_begin(h, MEMBER_VOTER, done, arg);
+    if (f->kind == FAULT_MEMBER || f->kind == FAULT_WIPE) {
+        member_end(h, f);
+        done(arg);
         return;
     }
     if (f->kind >= FAULT_CUT && f->kind <= FAULT_HIDE)
@@ -246,7 +325,17 @@ size_t sim_hands_changes(const struct sim_hands *h)
     return h->changes;
 }
 
+size_t sim_hands_replaced(const struct sim_hands *h)
+{
+    return h->replaced;
+}
+
+bool sim_hands_idle(const struct sim_hands *h)
+{
+    return h->stage == IDLE;
+}
+
 size_t sim_hands_member(const struct sim_hands *h)
 {
-    return (size_t)h->id - 1;
+    return h->member;
 }

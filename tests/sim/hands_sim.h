@@ -1,5 +1,6 @@
-/* The nemesis' hands in the simulated world. A member leaves by being made a standby, and comes back as a voter: each a
- * step of membership, repeated until it is done, whoever leads. */
+/* The nemesis' hands in the simulated world. A member leaves by being made a standby, and comes back as a voter; one that
+ * lost its data is removed, joins under a new id, and becomes a voter: each a step of membership, repeated until it is
+ * done, whoever leads. That goes on while other faults come and go; a fault of this kind is skipped meanwhile. */
 #ifndef PINTLE_TESTS_SIM_HANDS_SIM_H
 #define PINTLE_TESTS_SIM_HANDS_SIM_H
 
@@ -17,6 +18,10 @@ void sim_hands_free(struct sim_hands *h);
 struct nemesis_hands hands_sim(struct sim_hands *h);
 /* The replica that left last, from 0. */
 size_t sim_hands_member(const struct sim_hands *h);
+/* Nobody is on the way out or back. */
+bool sim_hands_idle(const struct sim_hands *h);
+/* Replicas that lost their data and joined anew. */
+size_t sim_hands_replaced(const struct sim_hands *h);
 /* Steps of membership that were committed. */
 size_t sim_hands_changes(const struct sim_hands *h);
 

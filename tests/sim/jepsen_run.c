@@ -55,7 +55,7 @@ static void judge(struct drive *d, struct jepsen_run *r)
 
 static bool is_direct(const struct jepsen_run *r)
 {
-    return r->load == &workload_txn || r->load == &workload_ttl;
+    return r->load == &workload_lists;
 }
 
 static struct world *new_world(const struct jepsen_run *r)
@@ -93,16 +93,17 @@ static struct nemesis *new_nemesis(struct world *w, struct drive *d, struct sim_
     return nemesis_new(d, &hands, &o);
 }
 
-static void heal(struct world *w, struct nemesis *n)
+static void heal(struct world *w, struct nemesis *n, const struct sim_hands *h)
 {
     bool healed = false;
     nemesis_stop(n, on_healed, &healed);
     for (int i = 0; i < 60 && !healed; i++)
         world_run(w, STEP_MS);
+    CHECK(w, healed, "the nemesis does not end");
     world_heal(w); /* a member comes back only where there is a leader */
-    for (int i = 0; i < 600 && !healed; i++)
+    for (int i = 0; i < 600 && !sim_hands_idle(h); i++)
         world_run(w, STEP_MS);
-    CHECK(w, healed, "the nemesis does not end: no leader takes the member back");
+    CHECK(w, sim_hands_idle(h), "no leader takes the member back");
     world_heal(w);
 }
 
@@ -155,11 +156,12 @@ void jepsen_run(struct jepsen_run *r, struct coverage *cov)
         c.x = direct_new(w, c.d);
     nemesis_start(n);
     world_run(w, r->ms);
-    heal(w, n);
+    heal(w, n, h);
     quiet(w, &c);
     finish(w, &c);
     count(w, c.d, n, cov);
     cov->changes += sim_hands_changes(h);
+    cov->replaced += sim_hands_replaced(h);
     judge(c.d, r);
     r->violations = w->violations;
     memcpy(r->violation, w->violation, sizeof r->violation);
@@ -181,11 +183,11 @@ static void on_done(void *arg)
     *(bool *)arg = true;
 }
 
-static void wait_for(struct world *w, const bool *done)
+static void wait_until_idle(struct world *w, const struct sim_hands *h)
 {
-    for (int i = 0; i < 400 && !*done; i++)
+    for (int i = 0; i < 400 && !sim_hands_idle(h); i++)
         world_run(w, 5);
-    CHECK(w, *done, "a step of membership is not done");
+    CHECK(w, sim_hands_idle(h), "a step of membership is not done");
 }
 
 /* Somebody who lives has the promotion in its log; else there are two voters, and one of them is dead. */
@@ -213,7 +215,7 @@ void jepsen_promotion(struct jepsen_run *r, struct coverage *c)
     bool left = false, back = false;
     world_run(w, 1000 + sim_random(w->sim, 500));
     hands.begin(h, &f, on_done, &left);
-    wait_for(w, &left);
+    wait_until_idle(w, h);
     int leader = world_leader(w);
     if (leader >= 0 && sim_random(w->sim, 2)) /* the newcomer does not hear of its promotion */
         sim_cut(w->sim, w->replicas[leader].loop, w->replicas[sim_hands_member(h)].loop, true);
@@ -247,7 +249,7 @@ void jepsen_print_coverage(const char *what, const struct coverage *c)
     print_message(
         "%s: %zu seeds, %zu operations (%zu unknown, %zu refused), %zu elections (at most %zu a seed, %zu seeds "
         "with one), %zu kills, %zu replicas gave up, %zu ended "
-        "with a snapshot, %zu steps of membership; faults:%s\n",
+        "with a snapshot, %zu steps of membership, %zu replicas replaced; faults:%s\n",
         what, c->seeds, c->operations, c->unknown, c->failed, c->elections, c->most_elections, c->few_elections,
-        c->kills, c->gave_up, c->snapshots, c->changes, at ? faults : " none");
+        c->kills, c->gave_up, c->snapshots, c->changes, c->replaced, at ? faults : " none");
 }

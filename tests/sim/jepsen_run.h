@@ -6,7 +6,8 @@
 #include "jepsen/nemesis.h"
 
 struct coverage {
-    size_t seeds, operations, unknown, failed, elections, kills, cuts, gave_up, snapshots, changes, faults[FAULT_KINDS];
+    size_t seeds, operations, unknown, failed, elections, kills, cuts, gave_up, snapshots, changes, replaced,
+        faults[FAULT_KINDS];
     size_t few_elections, most_elections; /* of a seed */
 };
 

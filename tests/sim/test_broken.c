@@ -26,7 +26,7 @@ static bool caught(const struct jepsen_run *r)
 static void run(struct jepsen_run *r, struct coverage *c)
 {
     const char *name = broken_build.workload ? broken_build.workload : "register";
-    r->load = !strcmp(name, "txn") ? &workload_txn : workload_find(name);
+    r->load = !strcmp(name, "lists") ? &workload_lists : workload_find(name);
     r->ordered_disks = broken_build.ordered_disks;
     if (!broken_build.workload) {
         jepsen_promotion(r, c);

@@ -1,5 +1,6 @@
 /* The whole cluster under chaos by seed: kills, partitions, pauses, slow disks and links. See cluster.h and load.h for
  * what is checked on the way; at the end everything heals and has to come to the state that was asked for. */
+#include "client/http.h"
 #include "cluster.h"
 #include "fake_node.h"
 #include "load.h"
@@ -303,6 +304,96 @@ static void test_same_seed_same_run(void **state)
     assert_true(run(seed, ms, false, &t) == run(seed, ms, false, &t));
 }
 
+/* ---- protection of storage ---- */
+
+struct asked {
+    int code;
+    bool answered;
+};
+
+static void on_asked(void *ctx, const struct client_reply *reply)
+{
+    struct asked *k = ctx;
+    k->code = reply->err ? reply->err : reply->code;
+    k->answered = true;
+}
+
+/* One request of a client of the cluster; the HTTP code. */
+static int ask(struct world *w, struct client *c, enum client_verb verb, const char *plural, const char *name,
+               const char *sub, const char *body)
+{
+    struct asked k = {0};
+    struct arena a;
+    struct json_error err;
+    const struct resource *res = resource_core(plural);
+    arena_init(&a, 1 << 20);
+    struct client_request q = {.verb = verb,
+                               .res = res,
+                               .ns = res->namespaced ? SLICE("default") : SLICE_NONE,
+                               .name = slice_str(name),
+                               .sub = sub,
+                               .patch = CLIENT_MERGE_PATCH,
+                               .body = body ? json_parse(&a, slice_str(body), &err, NULL, NULL) : NULL};
+    client_do(c, &q, on_asked, &k);
+    for (int ms = 0; ms < 20000 && !k.answered; ms += 20)
+        world_run(w, 20);
+    arena_done(&a);
+    return k.code;
+}
+
+static bool goes(struct world *w, struct client *c, const char *plural, const char *name)
+{
+    for (int ms = 0; ms < 20000; ms += 200) {
+        if (ask(w, c, CLIENT_GET, plural, name, NULL, NULL) == 404)
+            return true;
+        world_run(w, 200);
+    }
+    return false;
+}
+
+#define CLAIM "\"spec\":{\"accessModes\":[\"ReadWriteOnce\"],\"resources\":{\"requests\":{\"storage\":\"1Gi\"}}}}"
+
+static void test_storage_stays_while_used(void **state)
+{
+    static const char pod[] = "{\"metadata\":{\"name\":\"user\"},\"spec\":{\"nodeName\":\"nowhere\",\"containers\":[{"
+                              "\"name\":\"c\",\"image\":\"i\"}],\"volumes\":[{\"name\":\"v\","
+                              "\"persistentVolumeClaim\":{\"claimName\":\"used\"}}]}}";
+    static const char volume[] = "{\"metadata\":{\"name\":\"vol\"},\"spec\":{\"capacity\":{\"storage\":\"1Gi\"},"
+                                 "\"accessModes\":[\"ReadWriteOnce\"],\"hostPath\":{\"path\":\"/x\"}}}";
+    struct world *w = mem_new(struct world);
+    (void)state;
+    world_init(w, 7);
+    world_run(w, 3000);
+    struct client *c =
+        client_http_new(w->load, &(struct client_http_options){.servers = world_servers, .n_servers = REPLICAS});
+    assert_int_equal(
+        ask(w, c, CLIENT_CREATE, "persistentvolumeclaims", NULL, NULL, "{\"metadata\":{\"name\":\"used\"}," CLAIM),
+        201);
+    assert_int_equal(
+        ask(w, c, CLIENT_CREATE, "persistentvolumeclaims", NULL, NULL, "{\"metadata\":{\"name\":\"free\"}," CLAIM),
+        201);
+    assert_int_equal(ask(w, c, CLIENT_CREATE, "pods", NULL, NULL, pod), 201);
+    assert_int_equal(ask(w, c, CLIENT_CREATE, "persistentvolumes", NULL, NULL, volume), 201);
+    assert_int_equal(
+        ask(w, c, CLIENT_PATCH, "persistentvolumes", "vol", "status", "{\"status\":{\"phase\":\"Bound\"}}"), 200);
+    assert_int_equal(ask(w, c, CLIENT_DELETE, "persistentvolumeclaims", "used", NULL, NULL), 200);
+    assert_int_equal(ask(w, c, CLIENT_DELETE, "persistentvolumeclaims", "free", NULL, NULL), 200);
+    assert_int_equal(ask(w, c, CLIENT_DELETE, "persistentvolumes", "vol", NULL, NULL), 200);
+    assert_true(goes(w, c, "persistentvolumeclaims", "free"));
+    world_run(w, 3000);
+    assert_int_equal(ask(w, c, CLIENT_GET, "persistentvolumeclaims", "used", NULL, NULL), 200);
+    assert_int_equal(ask(w, c, CLIENT_GET, "persistentvolumes", "vol", NULL, NULL), 200);
+    /* Their user goes, and the binding is released. */
+    assert_int_equal(ask(w, c, CLIENT_DELETE, "pods", "user", NULL, "{\"gracePeriodSeconds\":0}"), 200);
+    assert_int_equal(
+        ask(w, c, CLIENT_PATCH, "persistentvolumes", "vol", "status", "{\"status\":{\"phase\":\"Released\"}}"), 200);
+    assert_true(goes(w, c, "persistentvolumeclaims", "used"));
+    assert_true(goes(w, c, "persistentvolumes", "vol"));
+    client_http_free(c);
+    world_done(w);
+    mem_free(w);
+}
+
 /* ---- damage ---- */
 
 static struct store_item *some_role(struct world *w, size_t i, size_t rank)
@@ -378,6 +469,7 @@ int main(void)
         cmocka_unit_test(test_calm),
         cmocka_unit_test(test_chaos),
         cmocka_unit_test(test_same_seed_same_run),
+        cmocka_unit_test(test_storage_stays_while_used),
         cmocka_unit_test(test_damaged_state),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -82,13 +82,19 @@ static void test_deploy(void **state)
 static void test_txn(void **state)
 {
     (void)state;
-    run_load(&workload_txn, hands_sim_able);
+    run_workload("txn");
+}
+
+static void test_lists(void **state)
+{
+    (void)state;
+    run_load(&workload_lists, hands_sim_able);
 }
 
 static void test_ttl(void **state)
 {
     (void)state;
-    run_load(&workload_ttl, hands_sim_able & ~(1u << FAULT_CLOCK)); /* see docs/reliability.md */
+    run_workload("ttl");
 }
 
 static void test_promotion(void **state)
@@ -108,10 +114,10 @@ int main(void)
 {
     cmocka_set_test_filter(getenv("PINTLE_TEST"));
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_register), cmocka_unit_test(test_set),       cmocka_unit_test(test_counter),
-        cmocka_unit_test(test_append),   cmocka_unit_test(test_watch),     cmocka_unit_test(test_pages),
-        cmocka_unit_test(test_lease),    cmocka_unit_test(test_deploy),    cmocka_unit_test(test_txn),
-        cmocka_unit_test(test_ttl),      cmocka_unit_test(test_promotion),
+        cmocka_unit_test(test_register), cmocka_unit_test(test_set),    cmocka_unit_test(test_counter),
+        cmocka_unit_test(test_append),   cmocka_unit_test(test_watch),  cmocka_unit_test(test_pages),
+        cmocka_unit_test(test_lease),    cmocka_unit_test(test_deploy), cmocka_unit_test(test_txn),
+        cmocka_unit_test(test_lists),    cmocka_unit_test(test_ttl),    cmocka_unit_test(test_promotion),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -211,11 +211,49 @@ static void test_informer_lists_in_pieces(void **state)
     mem_free(w);
 }
 
+/* ---- clocks ---- */
+
+static bool look(void *ctx, const struct client_object *o)
+{
+    size_t *ready = ctx;
+    struct arena a;
+    arena_init(&a, 1 << 20);
+    *ready += !json_len(json_path(json_parse(&a, o->json, NULL, NULL, NULL), "spec.taints"));
+    arena_done(&a);
+    return true;
+}
+
+/* Nodes that renew their Leases are alive, also in the eyes of a leader whose clock is a day ahead, or an hour behind. */
+static void test_a_wrong_clock_loses_no_nodes(void **state)
+{
+    (void)state;
+    static const struct informer_handler nothing = {.on_change = NULL};
+    struct world *w = mem_new(struct world);
+    world_init(w, 3);
+    world_run(w, 8000);
+    for (int day = 0; day < 2; day++) {
+        int leader = world_leader(w);
+        assert_true(leader >= 0);
+        sim_wall_jump(w->sim, w->replicas[leader].loop, (day ? -3600 : 86400) * 1000000000ll);
+        world_run(w, 60000);
+        size_t ready = 0;
+        struct informer *nodes =
+            informer_new(w->replicas[leader].controller_client,
+                         &(struct informer_options){.res = resource_core("nodes")}, &nothing, NULL);
+        informer_each(nodes, SLICE(""), look, &ready);
+        informer_free(nodes);
+        assert_int_equal(ready, NODES);
+    }
+    world_done(w);
+    mem_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_writes_wait_for_the_next_leader),
         cmocka_unit_test(test_informer_lists_in_pieces),
+        cmocka_unit_test(test_a_wrong_clock_loses_no_nodes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

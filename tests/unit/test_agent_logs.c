@@ -114,19 +114,20 @@ int pods_sandbox_id(const struct pods *p, struct slice ns, struct slice name, ch
     return -ENOENT;
 }
 
-int pods_container_id(const struct pods *p, struct slice ns, struct slice name, struct slice container, bool previous,
-                      char *out, size_t n)
+int pods_container_id(const struct pods *p, struct slice ns, struct slice name, struct slice container, char *out,
+                      size_t n)
 {
-    (void)p, (void)ns, (void)name, (void)container, (void)previous, (void)out, (void)n;
+    (void)p, (void)ns, (void)name, (void)container, (void)out, (void)n;
     return -ENOENT;
 }
 
 int pods_log_path(const struct pods *p, struct slice ns, struct slice name, struct slice container, bool previous,
-                  char *out, size_t n)
+                  char *out, size_t n, char why[512])
 {
     (void)p;
+    snprintf(why, 512, previous ? "no log yet" : "no such log");
     if (!slice_eq_str(ns, "ns") || !slice_eq_str(name, "pod") || !slice_eq_str(container, "c") || previous)
-        return -ENOENT;
+        return previous ? -EAGAIN : -ENOENT;
     snprintf(out, n, "%s", log_file(""));
     return 0;
 }
@@ -312,10 +313,11 @@ static void other_answers(void **state)
     assert_non_null(strstr(get(&b, "/pods"), "\"items\":[{}]"));
     assert_non_null(strstr(get(&b, "/stats/summary"), "\"nodeName\":\"n1\""));
     get(&b, "/containerLogs/ns/other/c");
-    assert_int_equal(b.code, 400);
-    assert_non_null(strstr(b.got, "is waiting to start: ContainerCreating"));
+    assert_int_equal(b.code, 404);
+    assert_non_null(strstr(b.got, "no such log"));
     get(&b, "/containerLogs/ns/pod/c?previous=true");
-    assert_non_null(strstr(b.got, "previous terminated container \\\"c\\\" in pod \\\"pod\\\" not found"));
+    assert_int_equal(b.code, 400);
+    assert_non_null(strstr(b.got, "no log yet"));
     get(&b, "/containerLogs/ns/pod/c?tailLines=x");
     assert_int_equal(b.code, 400);
     get(&b, "/containerLogs/ns/pod");

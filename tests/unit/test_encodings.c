@@ -7,6 +7,34 @@
 #include "apiserver/derived.h"
 #include "apiserver/output.h"
 #include "codec/gzip.h"
+#include "codec/pretty.h"
+
+/* ---- indentation ---- */
+
+static void test_pretty(void **state)
+{
+    (void)state;
+    static const char compact[] =
+        "{\"a\":{},\"b\":[],\"c\":[1,-2.5e3,{\"d\":null}],\"e, {\":\"x\\\"]: \\\\\",\"f\": [ [ ], true ] }\n";
+    static const char indented[] =
+        "{\n  \"a\": {},\n  \"b\": [],\n  \"c\": [\n    1,\n    -2.5e3,\n    {\n      \"d\": null\n    }\n"
+        "  ],\n  \"e, {\": \"x\\\"]: \\\\\",\n  \"f\": [\n    [],\n    true\n  ]\n}";
+    for (size_t cut = 0; cut < sizeof compact; cut++) { /* in two pieces, wherever it is cut */
+        struct json_pretty p = {0};
+        struct buf out = BUF_INIT(4096);
+        assert_int_equal(json_pretty(&p, slice_of(compact, cut), &out), 0);
+        assert_int_equal(json_pretty(&p, slice_of(compact + cut, sizeof compact - 1 - cut), &out), 0);
+        assert_int_equal(out.n, sizeof indented - 1);
+        assert_memory_equal(out.p, indented, out.n);
+        buf_done(&out);
+    }
+    struct json_pretty p = {0};
+    struct buf small = BUF_INIT(64);
+    char deep[40];
+    memset(deep, '[', sizeof deep);
+    assert_int_equal(json_pretty(&p, slice_of(deep, sizeof deep), &small), -E2BIG);
+    buf_done(&small);
+}
 
 /* ---- negotiation ---- */
 
@@ -208,6 +236,7 @@ static void test_gzip(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {unit(test_accept),       unit(test_not_acceptable), unit(test_media_types),
-                                       unit(test_answer_types), unit(test_derived),        unit(test_gzip)};
+                                       unit(test_answer_types), unit(test_derived),        unit(test_gzip),
+                                       unit(test_pretty)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

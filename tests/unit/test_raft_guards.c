@@ -365,6 +365,34 @@ static void test_g2_standby_votes(void **state)
     stage_close(&s);
 }
 
+/* G2: nor need it be in its newest configuration: a newcomer may be a voter without having heard of itself. Found by the
+ * whole cluster's simulation: a replica was replaced, and the leader lost for good a moment later. */
+static void test_g2_newcomer_votes(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_open(&s, 0);
+    struct raft_configuration *c = &s.n->core.configuration, listed = *c;
+    raft_id id = c->servers[0].id;
+    for (unsigned n = 0; n < 2; n++) { /* no configuration at all; one of others */
+        c->servers[0].id = 9;
+        c->n = n ? listed.n : 0;
+        say(&s.puppets[0],
+            &(struct message){.type = FRAME_VOTE, .version = 2, .term = 2 + n, .id = 2, .index = 1, .index_term = 1});
+        settle(&s, 20);
+        const struct seen *x = last_of(&s, FRAME_VOTE_RESULT);
+        assert_non_null(x);
+        assert_true(x->m.granted);
+        assert_int_equal(x->m.term, 2 + n);
+        assert_ptr_equal(c->servers, listed.servers); /* put back */
+        assert_int_equal(c->n, n ? listed.n : 0);
+        assert_int_equal(s.n->meta.voted_for, 2);
+    }
+    *c = listed;
+    c->servers[0].id = id;
+    stage_close(&s);
+}
+
 /* G4: entries that are committed, but not on our own disk yet, are applied, and no snapshot is taken of them. */
 static void test_g4_snapshot_waits_for_the_disk(void **state)
 {
@@ -734,6 +762,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_g1_change_inside_a_batch),
         cmocka_unit_test(test_g2_standby_votes),
+        cmocka_unit_test(test_g2_newcomer_votes),
         cmocka_unit_test(test_g4_snapshot_waits_for_the_disk),
         cmocka_unit_test(test_g5_old_connection_is_dropped),
         cmocka_unit_test(test_g6_one_submit_a_turn),

@@ -4,6 +4,7 @@
 #include "object/check.h"
 #include "object/defaults.h"
 #include "object/path.h"
+#include "object/print.h"
 #include "schema/tables.h"
 
 enum { CHAIN_MAX = 24, NOW_SECONDS = 1000000000 };
@@ -162,8 +163,58 @@ static void test_defaults(void **state)
     assert_true(rows > 300 && places > rows);
 }
 
+/* ---- columns ---- */
+
+static const struct resource *resource_of(struct table *t)
+{
+    const struct resource *res = resource_by_api_version(t->column[0], t->column[1]);
+    if (!res)
+        fail_msg("line %zu: no such kind", t->line);
+    return res;
+}
+
+static void check_columns(struct arena *a, struct table *t)
+{
+    size_t n = 0;
+    json_each (it, print_columns(a, resource_of(t))) {
+        const char *has =
+            arena_printf(a, "%" SLICE_FMT ":%" SLICE_FMT ":%" SLICE_FMT ":%d", SLICE_ARG(json_path_string(it, "name")),
+                         SLICE_ARG(json_path_string(it, "type")), SLICE_ARG(json_path_string(it, "format")),
+                         (int)json_int(json_get_str(it, "priority"), -1));
+        if (2 + n >= TABLE_COLUMNS_MAX || !slice_eq_str(t->column[2 + n++], has))
+            table_wrong(t, "%s has a column %s", table_text(a, t, 1), has);
+    }
+    if (t->column[2 + n].n)
+        table_wrong(t, "%s has no column %s", table_text(a, t, 1), table_text(a, t, 2 + n));
+}
+
+static void test_columns(void **state)
+{
+    struct table t;
+    size_t rows = 0;
+    for (table_open(&t, DATA "/columns.tsv"); table_next(&t); rows++)
+        check_columns(*state, &t);
+    table_close(&t);
+    for (size_t i = 0; i < resource_count(); i++)
+        rows -= resource_at(i)->n_columns > 0;
+    assert_int_equal(rows, 0); /* no kind has columns that the table does not know */
+}
+
+static void test_cells(void **state)
+{
+    struct table t;
+    size_t rows = 0;
+    for (table_open(&t, DATA "/cells.tsv"); table_next(&t); rows++) {
+        const char *has = json_text(*state, print_cells(*state, resource_of(&t), table_json(*state, &t, 2), now_ns));
+        if (!slice_eq_str(t.column[3], has))
+            table_wrong(&t, "%s\n  has %s\n  not %s", table_text(*state, &t, 1), has, table_text(*state, &t, 3));
+    }
+    table_close(&t);
+    assert_true(rows > 200);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {unit(test_defaults)};
+    const struct CMUnitTest tests[] = {unit(test_defaults), unit(test_columns), unit(test_cells)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -152,7 +152,7 @@ def t_created():
         holds(abs(time.time() - time.mktime(time.strptime(meta['creationTimestamp'], '%Y-%m-%dT%H:%M:%SZ')) + time.timezone) < 60, meta)
         same([k for k in given if k in meta and k not in ('uid', 'creationTimestamp', 'generation')], [], kind)
         same(meta.get('namespace'), space if namespaced else None, kind)
-        same([m['operation'] for m in meta['managedFields']], ['Update'], kind)
+        same([m['operation'] for m in meta.get('managedFields', [])], [] if kind == 'CertificateSigningRequest' else ['Update'], kind)
         uids.add(meta['uid'])
     same(len(uids), len(everything))
     base = 'x' * 57 + '-y'
@@ -340,6 +340,133 @@ def t_admitted():
     good(ask('POST', ns + '/pods', dict(idle, metadata={'name': 'unbound'})), 201)
     good(ask('DELETE', ns + '/pods/unbound'))
     same(get(ns + '/pods/unbound').code, 404)
+
+
+# ---- how kinds are written ----
+
+def fields_of(obj, manager):
+    for m in obj['metadata'].get('managedFields', []):
+        if m['manager'] == manager:
+            return m['fieldsV1']
+    return {}
+
+
+def owns(fields, path):
+    for step in path.split('.'):
+        if 'f:' + step not in fields:
+            return False
+        fields = fields['f:' + step]
+    return True
+
+
+def t_strategies():
+    """Who may create by PUT, what needs a revision, what raises the generation, what each write takes, what deletes do."""
+    space, everything, dependents, count = 'strategies', examples(), [], 0
+    ns = namespace(space)
+    for version, kind, upsert, unconditional, generation, status, propagation, reset, reset_status, change, state in \
+            rows(DATA + 'strategies.tsv', 11):
+        namespaced = RESOURCES[version, kind][1]
+        where = place(version, kind, space)
+        what = (version, kind)
+        obj = named(everything[version, kind], 's' + re.sub('[^a-z0-9]', '', version)[-3:], space, namespaced)
+        obj['metadata'].pop('labels', None)
+        obj['metadata'].pop('annotations', None) if kind != 'Secret' else None
+        if kind in ('ReplicationController', 'ReplicaSet', 'Deployment', 'StatefulSet'):
+            obj['spec']['replicas'] = 0
+        if kind == 'Pod':
+            obj['spec']['schedulerName'] = 'nobody'
+        change, state = value(change), value(state)
+        name = obj['metadata']['name']
+        path = where + '/' + name
+
+        answer = ask('PUT', path, obj, dryRun='All')
+        same(answer.code, 201 if upsert == 'y' else 404, (what, answer))
+        sent = merged(obj, {'status': state}) if state else obj
+        # A status of a wrong form is not looked at where it is dropped.
+        made_one = good(ask('POST', where, sent), 201)
+        numbered = generation not in ('none', 'spec-from-zero')
+        same(made_one['metadata'].get('generation'), 1 if numbered else None, what)
+        if state:
+            key = list(state)[0]
+            kept = (made_one.get('status') or {}).get(key) == state[key]
+            same(kept, status == 'given', (what, 'status on create', made_one.get('status')))
+
+        bare = copy.deepcopy(good(get(path)))
+        bare['metadata'].pop('resourceVersion')
+        answer = ask('PUT', path, bare, dryRun='All')
+        if unconditional == 'y':
+            good(answer)
+        else:
+            refused(answer, 422, 'Invalid', causes=[('FieldValueInvalid', 'metadata.resourceVersion', 'Invalid value: 0x0: must be specified for an update')])
+
+        def patched(patch, sub='', **options):
+            return good(ask('PATCH', path + sub, patch, content=PATCH['merge'], **options))
+
+        def number():
+            return good(get(path))['metadata'].get('generation', 0)
+        for member in ('labels', 'annotations'):
+            before = number()
+            patched({'metadata': {member: {'new': '1'}}})
+            same(number() - before, int(member in generation), (what, member))
+        if change:
+            before = number()
+            patched(change)
+            grows = 0 if generation in ('none', 'constant') else 1
+            same(number() - before, grows, (what, 'the desired state'))
+        elif generation not in ('none', 'constant'):
+            raise AssertionError('no change of %s %s' % what)
+        if state:
+            before = good(get(path))
+            tried = {key: []} if status == 'given' else state
+            after = patched({'status': tried})
+            same((after.get('status') or {}).get(key) == tried[key], False, (what, 'status by the main resource'))
+            keeps_labels = 'metadata' in reset_status.split(',') or 'metadata.labels' in reset_status
+            after = patched(dict(merged(change or {}, {'metadata': {'labels': {'by': 'status'}}}), status=state), '/status')
+            same(after['status'][key], state[key], (what, 'status by /status'))
+            same(after.get('spec'), before.get('spec'), (what, 'spec by /status'))
+            same('by' in after['metadata'].get('labels', {}), not keeps_labels, (what, 'labels by /status'))
+            same(after['metadata'].get('generation'), before['metadata'].get('generation'), what)
+        # what an apply does not own
+        mine = copy.deepcopy(obj)
+        mine['metadata'] = {'name': name, 'labels': {'ssa': '1'}}
+        if state:
+            mine['status'] = state
+        applied = good(ask('PATCH', path, mine, content=PATCH['apply'], fieldManager='one', force='true', dryRun='All'))
+        holds(owns(fields_of(applied, 'one'), 'metadata.labels.ssa'), what)
+        for field in filter(None, reset.split(',')):
+            same(owns(fields_of(applied, 'one'), field), False, (what, field, 'owned by an apply'))
+        if state and 'spec' not in reset and 'spec' in mine and kind not in ('CertificateSigningRequest',):
+            holds(owns(fields_of(applied, 'one'), 'spec'), (what, fields_of(applied, 'one')))
+        if state:
+            applied = good(ask('PATCH', path + '/status', mine, content=PATCH['apply'], fieldManager='two', force='true', dryRun='All'))
+            entry = [m for m in applied['metadata']['managedFields'] if m['manager'] == 'two']
+            same([m['subresource'] for m in entry], ['status'], what)
+            for field in filter(None, reset_status.split(',')):
+                same(owns(entry[0]['fieldsV1'], field), False, (what, field, 'owned by an apply to /status'))
+            holds(owns(entry[0]['fieldsV1'], 'status.' + key) or kind == 'CertificateSigningRequest', (what, entry))
+            same(owns(entry[0]['fieldsV1'], 'metadata.labels'), not keeps_labels, what)
+        # dependents
+        if propagation != 'unsupported' and kind != 'Namespace':
+            owner = {'apiVersion': version, 'kind': kind, 'name': name, 'uid': made_one['metadata']['uid']}
+            child = 'of-' + re.sub('[^a-z0-9]', '', version + kind.lower())
+            good(ask('POST', ns + '/configmaps', configmap(child, ownerReferences=[owner])), 201)
+            dependents.append((child, propagation, path))
+        count += 1
+    same(count, len(everything))
+    for _, _, path in dependents:
+        good(ask('DELETE', path))
+    orphans = [d[0] for d in dependents if d[1] == 'orphan']
+
+    holds(orphans)
+
+    def left():
+        return sorted(o['metadata']['name'] + ' owned' * bool(o['metadata'].get('ownerReferences'))
+                      for o in good(get(ns + '/configmaps'))['items'] if o['metadata']['name'].startswith('of-'))
+    for _ in range(200):
+        if left() == sorted(orphans):
+            break
+        time.sleep(0.1)
+    same(left(), sorted(orphans))
 
 
 if __name__ == '__main__':

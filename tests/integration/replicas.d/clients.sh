@@ -319,17 +319,7 @@ life_of_a_manifest() { # life_of_a_manifest FILE: applied, again, by a second ma
     out=$(k apply --prune -l "app.kubernetes.io/part-of=$part" -f "$dir/less.yaml" --prune-allowlist="$(pruned_kind "$file")" 2>&1)
     same "$(grep -c pruned <<<"$out")" 1
     k delete -f "$file" --ignore-not-found --wait=false >/dev/null
-    release_storage
     eventually 90 gone "$file"
-}
-# No controller takes the protection off claims and volumes that nobody uses: the test does.
-release_storage() {
-    local kind namespace name
-    k get pvc,pv -A --no-headers -o custom-columns=K:.kind,NS:.metadata.namespace,N:.metadata.name 2>/dev/null >"$dir/storage"
-    while read -r kind namespace name; do
-        [ "$namespace" != "<none>" ] || namespace=default
-        k -n "$namespace" patch "$kind" "$name" --type=merge -p '{"metadata":{"finalizers":null}}' >/dev/null 2>&1 || true
-    done <"$dir/storage"
 }
 # What the objects of a file ask for. kubectl takes its note of the last apply away when another manager takes over, which
 # counts as a change of a Deployment, as all its annotations do.

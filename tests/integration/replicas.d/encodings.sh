@@ -144,6 +144,26 @@ t_large_answers_are_compressed() {
     lacks "$(head_of 1 '/api/v1/configmaps?watch=1&timeoutSeconds=1' -H 'Accept-Encoding: gzip')" "content-encoding"
 }
 
+# Who asks by curl or a browser, or says ?pretty, gets lines and indentation; errors too, also from another server.
+t_answers_for_people() {
+    cluster 1 2 3
+    local i
+    laid_out() { python3 -c 'import json, sys; s = sys.stdin.read(); sys.exit(s != json.dumps(json.loads(s), indent=2, ensure_ascii=False))'; }
+    for i in 1 2 3; do
+        ask $i POST /api/v1/namespaces -A curl/8.0 -H 'Content-Type: application/json' \
+            -d '{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"people-'$i'","annotations":{"a":"{\"b\":[1, 2]}"}}}' | laid_out
+        ask $i GET "/api/v1/namespaces/people-$i" -A Wget/1 | laid_out
+        ask $i GET "/apis/rbac.authorization.k8s.io/v1/clusterroles?pretty=true" | laid_out
+        ask $i GET /apis/rbac.authorization.k8s.io/v1/clusterroles -A Mozilla/5.0 -H 'Accept-Encoding: gzip' | gunzip | laid_out
+        { ask $i GET /api/v1/namespaces/nobody -A curl/8.0 || true; } | laid_out
+        fails laid_out < <(ask $i GET "/api/v1/namespaces/people-$i?pretty=0" -A curl/8.0)
+        fails laid_out < <(ask $i GET "/api/v1/namespaces/people-$i")
+        ask $i GET "/api/v1/namespaces/people-$i?pretty=1" -H 'Accept: application/yaml' | grep -q '^kind: Namespace$'
+        same "$(ask $i GET "/api/v1/namespaces?watch=1&timeoutSeconds=1" -A curl/8.0 | jq -c . | wc -l)" \
+            "$(ask $i GET "/api/v1/namespaces?watch=1&timeoutSeconds=1" -A curl/8.0 | wc -l)"
+    done
+}
+
 t_discovery() {
     cluster 1
     local members=1 head tag params='g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList'
