@@ -121,10 +121,15 @@ static void on_failed(void *ctx, int err, const char *reason)
     h->failed = true;
 }
 
+void world_data_dir(const struct world *w, size_t i, char out[32])
+{
+    snprintf(out, 32, "/data-%lu", w->replicas[i].id);
+}
+
 static bool open_replica(struct replica_host *h)
 {
     char why[256], dir[32];
-    snprintf(dir, sizeof dir, "/data-%lu", h->id);
+    world_data_dir(h->w, h->i, dir);
     struct replica_options o = {
         .raft = {.dir = dir,
                  .id = h->id,

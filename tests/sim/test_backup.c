@@ -435,8 +435,9 @@ static struct store *read_dir(struct world *w, size_t i, struct raft_dir_info *i
 {
     static const struct raft_dir_visitor visitor = {restore, apply};
     struct store *s = store_new();
-    char why[256];
-    int err = raft_dir_read(loop_fs(w->replicas[i].loop), "/data", &visitor, s, info, why);
+    char why[256], dir[32];
+    world_data_dir(w, i, dir);
+    int err = raft_dir_read(loop_fs(w->replicas[i].loop), dir, &visitor, s, info, why);
     CHECK(w, !err, "directory %zu cannot be read: %s", i + 1, why);
     return s;
 }
@@ -455,7 +456,7 @@ static void check_acked(struct load *l, struct store *s)
 /* Makes each host's directory anew with this state, and lets all three start from it. */
 static void go_on(struct world *w, struct store *s, const struct raft_dir_info *info)
 {
-    char why[256];
+    char why[256], dir[32];
     store_rebase(s);
     struct store_frozen *frozen = store_freeze(s);
     for (size_t i = 0; i < REPLICAS; i++) {
@@ -466,9 +467,10 @@ static void go_on(struct world *w, struct store *s, const struct raft_dir_info *
                                        .members = w->members,
                                        .n_members = REPLICAS};
         struct fs *fs = loop_fs(w->replicas[i].loop);
-        int err = raft_dir_set_aside(fs, "/data", "before-recover", why);
+        world_data_dir(w, i, dir);
+        int err = raft_dir_set_aside(fs, dir, "before-recover", why);
         CHECK(w, !err, "%s", why);
-        err = raft_dir_create(fs, "/data", &o, write_state, frozen, why);
+        err = raft_dir_create(fs, dir, &o, write_state, frozen, why);
         CHECK(w, !err, "%s", why);
         w->replicas[i].applied = 0;
     }
