@@ -5,6 +5,7 @@
 
 #include "agent/files.h"
 #include "agent/pod.h"
+#include "agent/pull.h"
 #include "base/mem.h"
 #include "base/timefmt.h"
 #include "object/meta.h"
@@ -523,13 +524,9 @@ static void image_asked(struct step *s, int err, const char *message, const Prot
                      "the image is not present and its pull policy is Never");
         return;
     }
-    Runtime__V1__PullImageRequest q = RUNTIME__V1__PULL_IMAGE_REQUEST__INIT;
-    Runtime__V1__ImageSpec spec = RUNTIME__V1__IMAGE_SPEC__INIT;
-    snprintf(s->name, sizeof s->name, "%" SLICE_FMT, SLICE_ARG(image));
-    spec.image = s->name;
-    q.image = &spec;
     pod_event(s->pod, c, "Normal", "Pulling", "Pulling image \"%" SLICE_FMT "\"", SLICE_ARG(image));
-    call(s, CRI_PULL_IMAGE, &q.base, PULL_TIMEOUT_MS, image_pulled);
+    s->next = image_pulled;
+    image_pull(s->pod->owner->agent, s->pod->obj, image, PULL_TIMEOUT_MS, on_cri, s);
 }
 
 static void start_container(struct container *c)

@@ -48,6 +48,7 @@ UNIT_TESTS += tests/unit/test_node_authz
 UNIT_TESTS += tests/unit/test_agent_node
 UNIT_TESTS += tests/unit/test_agent_logs
 UNIT_TESTS += tests/unit/test_agent_probes
+UNIT_TESTS += tests/unit/test_agent_pull
 UNIT_TESTS += tests/unit/test_agent_volumes
 UNIT_TESTS += tests/unit/test_client_servers
 
