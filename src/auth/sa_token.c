@@ -92,6 +92,11 @@ static const struct pki_key *const *keys_of(const struct sa_signer *s)
     return (const struct pki_key *const *)s->keys;
 }
 
+const char *sa_signer_algorithm(const struct sa_signer *s)
+{
+    return jwt_algorithm(s->keys[0]);
+}
+
 int sa_signer_jwks(const struct sa_signer *s, struct buf *out)
 {
     return jwt_jwks(keys_of(s), s->n, out);
