@@ -1,6 +1,7 @@
 """The tables of tests/data against a server: what lists can be selected by, how kinds are written, what a cluster has
 from the beginning."""
 import copy
+import hashlib
 import os
 import re
 
@@ -467,6 +468,114 @@ def t_strategies():
             break
         time.sleep(0.1)
     same(left(), sorted(orphans))
+
+
+# ---- what a cluster has from the beginning ----
+
+def digest(text):
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def pairs(obj, what):
+    return ','.join('%s=%s' % p for p in sorted(obj['metadata'].get(what, {}).items()))
+
+
+def rule_text(rule):
+    names = (('verbs', 'verbs'), ('groups', 'apiGroups'), ('resources', 'resources'), ('names', 'resourceNames'), ('urls', 'nonResourceURLs'))
+    return 'rule ' + ' '.join('%s=%s' % (short, ','.join(sorted(x or "''" for x in rule[long]))) for short, long in names if rule.get(long))
+
+
+def rbac_text(obj):
+    """Labels and annotations; then a line for each rule, or who is bound to what."""
+    lines = [rule_text(r) for r in obj.get('rules') or []]
+    if 'aggregationRule' in obj: # its rules are those of others
+        lines = ['aggregate selectors=' + ','.join('%s=%s' % p for s in obj['aggregationRule']['clusterRoleSelectors'] for p in s['matchLabels'].items())]
+    if 'roleRef' in obj:
+        who = ['%s:%s' % (s['kind'], s['namespace'] + '/' + s['name'] if 'namespace' in s else s['name']) for s in obj.get('subjects') or []]
+        lines = ['bind %s/%s <- %s' % (obj['roleRef']['kind'], obj['roleRef']['name'], ', '.join(who))]
+    return '\n'.join([pairs(obj, 'labels') + '|' + pairs(obj, 'annotations')] + sorted(lines))
+
+
+def object_text(obj):
+    meta = obj['metadata']
+    if obj['kind'] == 'APIService':
+        body = dict(labels=meta.get('labels'), **{k: obj['spec'][k] for k in ('groupPriorityMinimum', 'versionPriority')})
+    else:
+        body = {k: v for k, v in obj.items() if k not in ('metadata', 'status', 'kind', 'apiVersion')}
+        body.update(labels=meta.get('labels'), annotations=meta.get('annotations'))
+    return json.dumps(body, sort_keys=True, separators=(',', ':'))
+
+
+def t_bootstrap():
+    """Roles, bindings, priorities, flow schemas and API services of a new cluster, and no others."""
+    kinds = {k: (v, k) for v, k in RESOURCES}
+    wanted, wrong = {}, []
+    for kind, ns, name, sum_ in rows(DATA + 'bootstrap.tsv', 4):
+        wanted.setdefault(kind, {})[ns, name] = sum_
+    for kind, objects in wanted.items():
+        where = place(*kinds[kind])
+        def listed():
+            return {(o['metadata'].get('namespace', ''), o['metadata']['name']): dict(o, kind=kind) for o in good(get(where))['items']}
+        served = listed()
+        for _ in range(100):
+            if set(objects) <= set(served):
+                break
+            time.sleep(0.1)
+            served = listed()
+        wrong += [(kind, key, 'is missing') for key in objects if key not in served]
+        rbac = kind.endswith('Role') or kind.endswith('Binding')
+        for key, sum_ in objects.items():
+            if key not in served:
+                continue
+            text = rbac_text(served[key]) if rbac else object_text(served[key])
+            if digest(text) != sum_:
+                wrong.append((kind, key, text))
+        more = [key for key in served if key not in objects and not key[1].startswith(('pintle:', 'system:pintle'))]
+        if more:
+            wrong.append((kind, 'not of Kubernetes', more))
+    roles = {o['metadata']['name']: o for o in good(get('/apis/rbac.authorization.k8s.io/v1/clusterroles'))['items']}
+    for name in ('admin', 'edit', 'view'):
+        label = 'rbac.authorization.k8s.io/aggregate-to-' + name
+        parts = [rule_text(r) for o in roles.values() if o['metadata'].get('labels', {}).get(label) == 'true' for r in o.get('rules') or []]
+        if set(map(rule_text, roles[name].get('rules') or [])) != set(parts):
+            wrong.append((name, 'is not what is aggregated to it', len(roles[name].get('rules') or [])))
+    for path in ('/api/v1/namespaces/default/services/kubernetes', '/apis/networking.k8s.io/v1/servicecidrs/kubernetes',
+                 CORE + 'kube-system/configmaps/extension-apiserver-authentication', CORE + 'default/configmaps/kube-root-ca.crt'):
+        if get(path).code != 200:
+            wrong.append((path, get(path).code))
+    same(wrong, [])
+
+
+def t_operations():
+    """Every operation of OpenAPI v2: its id, kind, body, answers, media types and query parameters."""
+    swagger = good(get('/openapi/v2'))
+    found = {}
+    for path, item in swagger['paths'].items():
+        common = item.get('parameters', [])
+        for method, op in item.items():
+            if method == 'parameters':
+                continue
+            parameters = [swagger['parameters'][p['$ref'].split('/')[-1]] if '$ref' in p else p for p in common + op.get('parameters', [])]
+            gvk = op.get('x-kubernetes-group-version-kind')
+            body = [p['schema'].get('$ref', '').split('/')[-1] for p in parameters if p['in'] == 'body']
+            answers = ','.join(sorted('%s=%s' % (code, (r.get('schema') or {}).get('$ref', (r.get('schema') or {}).get('type', '')).split('/')[-1])
+                                      for code, r in op['responses'].items() if code != '401'))
+            version = ('%s/%s/%s' % (gvk['group'], gvk['version'], gvk['kind'])) if gvk else ''
+            line = ' '.join([method.upper(), path, op.get('x-kubernetes-action', ''), op.get('operationId', ''), version, body[0] if body else '', answers,
+                             ','.join(sorted(op.get('consumes', []))), ','.join(sorted(op.get('produces', []))),
+                             ','.join(sorted(p['name'] for p in parameters if p['in'] == 'query'))])
+            parts = path.split('/')
+            first = '/'.join(parts[:4]) + '/' if path.startswith('/apis/') and len(parts) > 4 else '/api/v1/' if path.startswith('/api/v1/') else '/'
+            found.setdefault(first, []).append(line)
+    wrong = []
+    for first, n, sum_ in rows(DATA + 'operations.tsv', 3):
+        lines = sorted(found.pop(first, []))
+        if len(lines) != int(n) or digest('\n'.join(lines)) != sum_:
+            wrong.append((first, int(n), len(lines), lines[:3]))
+            if os.environ.get('TABLES_OUT'):
+                with open(os.environ['TABLES_OUT'], 'a') as f:
+                    f.write('\n'.join(lines) + '\n')
+    same((wrong, sorted(found)), ([], []))
 
 
 if __name__ == '__main__':

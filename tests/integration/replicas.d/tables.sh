@@ -10,3 +10,4 @@ tabled() {
 t_tables_selectors() { tabled selectors; }
 t_tables_created() { tabled created service_fields admitted; }
 t_tables_strategies() { tabled strategies; }
+t_tables_bootstrap() { tabled bootstrap operations; }
