@@ -1,6 +1,7 @@
 #include "object/apply.h"
 
 #include "base/timefmt.h"
+#include "object/apply_kubectl.h"
 #include "object/check.h"
 #include "object/convert.h"
 #include "object/fieldset.h"
@@ -30,6 +31,7 @@ struct job {
     const struct apply_request *rq;
     struct schema_field root; /* a REF to the kind's type */
     struct status *st;
+    const struct json *allowed; /* fields that are no conflict, whoever owns them */
 };
 
 static struct job job_of(struct arena *a, const struct apply_request *rq, struct status *st)
@@ -366,6 +368,8 @@ static int settle(const struct job *j, struct managers *m, const struct manager 
         if (other == self || !other->fields)
             continue;
         struct json *common = fieldset_and(j->a, other->fields, seen_by(j, other, change).changed);
+        if (common && j->allowed)
+            common = fieldset_minus(j->a, common, j->allowed);
         if (!common)
             continue;
         c.who = describe(j->a, other);
@@ -502,6 +506,7 @@ struct json *apply_patch(struct arena *a, const struct apply_request *rq, const 
     }
     if (!config || !before || !m.list || check_lists(&j, &j.root, config, ""))
         return no_memory(st, a);
+    j.allowed = rq->force ? NULL : apply_kubectl_allowed(a, rq, live);
     struct manager *self = own_entry(&j, &m, true);
     struct applied ap = {self, version_of(&j, self->api_version), json_clone(a, self->fields), config};
     struct json *merged = merge(&j, &j.root, before, config);
@@ -516,6 +521,7 @@ struct json *apply_patch(struct arena *a, const struct apply_request *rq, const 
     self->changed |= change.d.changed || change.d.removed;
     if (settle(&j, &m, self, &change, rq->force))
         return NULL;
+    apply_kubectl_note(a, rq, live, patch, merged);
     encode_managers(&j, &m, merged);
     return arena_error(a) ? no_memory(st, a) : merged;
 }

@@ -578,5 +578,81 @@ def t_operations():
     same((wrong, sorted(found)), ([], []))
 
 
+# ---- server-side apply over the wire ----
+
+def applied(path, manager, body, code=None, **options):
+    return good(ask('PATCH', path, body, content=PATCH['apply'], fieldManager=manager, **options), code)
+
+
+def managers(obj):
+    return {(m['manager'], m['operation'], m.get('subresource', '')): m for m in obj['metadata']['managedFields']}
+
+
+def t_apply():
+    """Owners: taken by force, handed over, of the status, in two versions; conflicts as clients read them."""
+    ns = namespace('ssa')
+    path = '/apis/apps/v1/namespaces/ssa/deployments/d'
+    base = {'apiVersion': 'apps/v1', 'kind': 'Deployment', 'metadata': {'name': 'd'}, 'spec': {
+        'paused': True, 'replicas': 0, 'selector': {'matchLabels': {'a': 'b'}}, 'template': {
+            'metadata': {'labels': {'a': 'b'}}, 'spec': {'containers': [{'name': 'c', 'image': 'i'}]}}}}
+    made_one = applied(path, 'one', base, 201)
+    entry = managers(made_one)['one', 'Apply', '']
+    same((entry['apiVersion'], entry['fieldsType'], 'time' in entry), ('apps/v1', 'FieldsV1', True))
+    container = entry['fieldsV1']['f:spec']['f:template']['f:spec']['f:containers']['k:{"name":"c"}']
+    same(container, {'.': {}, 'f:image': {}, 'f:name': {}})
+    small = {'apiVersion': 'apps/v1', 'kind': 'Deployment', 'spec': {'replicas': 3}}
+    refused(ask('PATCH', path, small, content=PATCH['apply'], fieldManager='two'), 409, 'Conflict',
+            'Apply failed with 1 conflict: conflict with "one": .spec.replicas',
+            [('FieldManagerConflict', '.spec.replicas', 'conflict with "one"')])
+    patched = good(ask('PATCH', path, {'spec': {'minReadySeconds': 4, 'revisionHistoryLimit': 4}}, content=PATCH['merge'], fieldManager='updater'))
+    same(managers(patched)['updater', 'Update', '']['fieldsV1'], {'f:spec': {'f:minReadySeconds': {}, 'f:revisionHistoryLimit': {}}})
+    refused(ask('PATCH', path, merged(small, {'spec': {'replicas': 0, 'minReadySeconds': 5, 'revisionHistoryLimit': 5}}), content=PATCH['apply'], fieldManager='two'),
+            409, 'Conflict', 'Apply failed with 2 conflicts: conflicts with "updater" using apps/v1:\n- .spec.minReadySeconds\n- .spec.revisionHistoryLimit',
+            [('FieldManagerConflict', '.spec.minReadySeconds', 'conflict with "updater" using apps/v1'),
+             ('FieldManagerConflict', '.spec.revisionHistoryLimit', 'conflict with "updater" using apps/v1')])
+    # the same value is shared; then one lets go and the other has it alone
+    applied(path, 'two', merged(small, {'spec': {'replicas': 0}}))
+    handed = applied(path, 'one', merged(base, {'spec': {'replicas': None}}))
+    same((handed['spec']['replicas'], owns(managers(handed)['one', 'Apply', '']['fieldsV1'], 'spec.replicas')), (0, False))
+    forced = applied(path, 'three', small, force='true')
+    same((forced['spec']['replicas'], ('two', 'Apply', '') in managers(forced)), (3, False))
+    same(applied(path, 'three', merged(small, {'spec': None}))['spec'].get('replicas'), 1) # nobody's: the default again
+    # the status has owners of its own
+    state = {'apiVersion': 'apps/v1', 'kind': 'Deployment', 'status': {'conditions': [{'type': 'Mine', 'status': 'True'}]}}
+    told = applied(path + '/status', 'one', state)
+    same(managers(told)['one', 'Apply', 'status']['fieldsV1'],
+         {'f:status': {'f:conditions': {'k:{"type":"Mine"}': {'.': {}, 'f:status': {}, 'f:type': {}}}}})
+    refused(ask('PATCH', path + '/status', merged(state, {'status': {'conditions': [{'type': 'Mine', 'status': 'False'}]}}), content=PATCH['apply'], fieldManager='two'),
+            409, 'Conflict', 'Apply failed with 1 conflict: conflict with "one" with subresource "status": .status.conditions[type="Mine"].status')
+    holds(('one', 'Apply', '') in managers(told))
+    # atomic lists, sets, granular maps
+    pods = ns + '/pods/p'
+    p_ = dict(pod('p'), metadata={'name': 'p', 'finalizers': ['a.b/one'], 'labels': {'one': '1'}})
+    p_['spec']['containers'][0]['args'] = ['x', 'y']
+    p_['spec']['schedulerName'] = 'nobody'
+    applied(pods, 'one', p_, 201)
+    second = {'apiVersion': 'v1', 'kind': 'Pod', 'metadata': {'finalizers': ['a.b/two'], 'labels': {'two': '2'}}}
+    both = applied(pods, 'two', second)['metadata']
+    same((both['finalizers'], both['labels']), (['a.b/one', 'a.b/two'], {'one': '1', 'two': '2'}))
+    refused(ask('PATCH', pods, merged(second, {'spec': {'containers': [{'name': 'c', 'args': ['x']}]}}), content=PATCH['apply'], fieldManager='two'),
+            409, 'Conflict', 'Apply failed with 1 conflict: conflict with "one": .spec.containers[name="c"].args')
+    same(applied(pods, 'two', merged(second, {'metadata': {'finalizers': None, 'labels': None}}))['metadata']['finalizers'], ['a.b/one'])
+    good(ask('PATCH', pods, {'metadata': {'finalizers': None}}, content=PATCH['merge']))
+    # a version is told with the fields; conflicts cross versions
+    hpa = '/namespaces/ssa/horizontalpodautoscalers/h'
+    target = {'scaleTargetRef': {'apiVersion': 'apps/v1', 'kind': 'Deployment', 'name': 'd'}, 'maxReplicas': 5}
+    applied('/apis/autoscaling/v1' + hpa, 'old', {'apiVersion': 'autoscaling/v1', 'kind': 'HorizontalPodAutoscaler', 'spec': dict(target, targetCPUUtilizationPercentage=50)}, 201)
+    same([(m['manager'], m['apiVersion']) for m in good(get('/apis/autoscaling/v2' + hpa))['metadata']['managedFields']], [('old', 'autoscaling/v1')])
+    refused(ask('PATCH', '/apis/autoscaling/v2' + hpa, {'apiVersion': 'autoscaling/v2', 'kind': 'HorizontalPodAutoscaler', 'spec': dict(target, maxReplicas=7)},
+                content=PATCH['apply'], fieldManager='new'), 409, 'Conflict', 'Apply failed with 1 conflict: conflict with "old": .spec.maxReplicas')
+    # managedFields may be taken away, and written by a client that moves owners
+    bare = good(ask('PATCH', path, {'metadata': {'managedFields': [{}]}}, content=PATCH['merge']))
+    same(bare['metadata'].get('managedFields'), None)
+    moved = good(ask('PATCH', path, [{'op': 'add', 'path': '/metadata/managedFields', 'value': [dict(entry, manager='mover')]},
+                                     {'op': 'replace', 'path': '/metadata/resourceVersion', 'value': bare['metadata']['resourceVersion']}],
+                     content=PATCH['json'], fieldManager='kubectl'))
+    same([m for m in managers(moved) if m[0] == 'mover'], [('mover', 'Apply', '')])
+
+
 if __name__ == '__main__':
     main(globals())
