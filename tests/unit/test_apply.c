@@ -106,7 +106,7 @@ static void test_list_items_merge(void **state)
         applied(a, "pods", "m", NULL, arena_printf(a, pod, "{'name':'a','image':'1'},{'name':'b','image':'1'}"));
     o = applied(a, "pods", "n", o, arena_printf(a, pod, "{'name':'s','image':'x'},{'name':'b','tty':true}"));
     assert_json(a, json_path(o, "spec.containers"),
-                "[{'name':'s','image':'x'},{'name':'a','image':'1'},{'name':'b','image':'1','tty':true}]");
+                "[{'name':'a','image':'1'},{'name':'s','image':'x'},{'name':'b','image':'1','tty':true}]");
     o = applied(a, "pods", "m", o, arena_printf(a, pod, "{'name':'a','image':'2'}"));
     assert_json(a, json_path(o, "spec.containers"),
                 "[{'name':'s','image':'x'},{'name':'a','image':'2'},{'name':'b','tty':true}]");
