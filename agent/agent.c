@@ -79,5 +79,6 @@ void agent_free(struct agent *a)
     probes_free(a->probes);
     volumes_free(a->volumes);
     events_free(a->events);
+    tls_context_free(a->trusting);
     mem_free(a);
 }

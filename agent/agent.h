@@ -56,6 +56,7 @@ struct agent {
     struct node *node;
     struct proxy *proxy;
     struct agent_server *server;
+    struct tls_context *trusting; /* client side, takes any certificate: for probes; made when used */
 };
 
 /* Starts everything. client is borrowed. 0, or negative errno with why. */

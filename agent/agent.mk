@@ -14,6 +14,7 @@ libpintle_a_SOURCES += \
   agent/pod_env.c \
   agent/pod_status.c \
   agent/pod_sync.c \
+  agent/pull.c agent/pull.h \
   agent/pods.c agent/pods.h \
   agent/probes/handler.c agent/probes/handler.h \
   agent/probes/probes.c agent/probes/probes.h \

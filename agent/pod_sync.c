@@ -5,6 +5,7 @@
 
 #include "agent/files.h"
 #include "agent/pod.h"
+#include "agent/pull.h"
 #include "base/mem.h"
 #include "base/timefmt.h"
 #include "object/meta.h"
@@ -167,7 +168,8 @@ static void make_sandbox(struct pod *p)
         p->sandbox_attempt++;
     pod_log_dir(p, s->path[0], sizeof s->path[0]);
     pod_dir(p, s->path[1], sizeof s->path[1] - 16);
-    strcat(s->path[1], "/containers");
+    size_t n = strlen(s->path[1]);
+    snprintf(s->path[1] + n, sizeof s->path[1] - n, "/containers");
     s->files.make_dirs[0] = s->path[0];
     s->files.make_dirs[1] = s->path[1];
     s->files.work.done = sandbox_dirs_made;
@@ -522,13 +524,9 @@ static void image_asked(struct step *s, int err, const char *message, const Prot
                      "the image is not present and its pull policy is Never");
         return;
     }
-    Runtime__V1__PullImageRequest q = RUNTIME__V1__PULL_IMAGE_REQUEST__INIT;
-    Runtime__V1__ImageSpec spec = RUNTIME__V1__IMAGE_SPEC__INIT;
-    snprintf(s->name, sizeof s->name, "%" SLICE_FMT, SLICE_ARG(image));
-    spec.image = s->name;
-    q.image = &spec;
     pod_event(s->pod, c, "Normal", "Pulling", "Pulling image \"%" SLICE_FMT "\"", SLICE_ARG(image));
-    call(s, CRI_PULL_IMAGE, &q.base, PULL_TIMEOUT_MS, image_pulled);
+    s->next = image_pulled;
+    image_pull(s->pod->owner->agent, s->pod->obj, image, PULL_TIMEOUT_MS, on_cri, s);
 }
 
 static void start_container(struct container *c)

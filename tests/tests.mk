@@ -48,6 +48,7 @@ UNIT_TESTS += tests/unit/test_node_authz
 UNIT_TESTS += tests/unit/test_agent_node
 UNIT_TESTS += tests/unit/test_agent_logs
 UNIT_TESTS += tests/unit/test_agent_probes
+UNIT_TESTS += tests/unit/test_agent_pull
 UNIT_TESTS += tests/unit/test_agent_volumes
 UNIT_TESTS += tests/unit/test_client_servers
 
@@ -61,6 +62,10 @@ UNIT_TESTS += tests/unit/test_rules
 
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
+
+# A command whose output is lost fails.
+dist_check_SCRIPTS += tests/tools/check-output
+TESTS += tests/tools/check-output
 
 tests_unit_test_kinds_CPPFLAGS = $(AM_CPPFLAGS) -DKINDS_FILE='"$(abs_top_srcdir)/tests/data/kinds.jsonl"'
 EXTRA_DIST += tests/data/kinds.jsonl

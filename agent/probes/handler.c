@@ -20,6 +20,12 @@ struct handler_run {
     struct http_client *http;
     struct http_call *call;
     struct connecting *connecting;
+    /* grpc */
+    const char *grpc_address;
+    unsigned char grpc_answer[64];
+    size_t grpc_n;
+    int grpc_status;
+    char grpc_message[128];
     void (*done)(void *ctx, bool ok, const char *message);
     void *ctx;
 };
@@ -202,29 +208,149 @@ static size_t probe_headers(struct handler_run *r, const struct json *spec, stru
     return n;
 }
 
+/* Whoever probes a container wants to know whether it answers, not who it is: certificates are not verified, as
+ * https://kubernetes.io/docs/concepts/workloads/pods/probes/ says. */
+static struct tls_context *trusting(struct agent *agent)
+{
+    char why[256];
+    if (!agent->trusting)
+        (void)tls_context_new(&(struct tls_options){.trust_anyone = true}, &agent->trusting, why);
+    return agent->trusting;
+}
+
 static void http_start(struct handler_run *r, const struct json *spec, const struct json *container, const char *ip)
 {
     struct http_header headers[HTTP_PROBE_HEADERS_MAX];
     struct slice path = json_path_string(spec, "path");
     const char *address = address_of(r, spec, container, ip), *host = address;
-    if (!address || slice_eq_str(json_path_string(spec, "scheme"), "HTTPS")) {
-        finish(r, false, address ? "probes over HTTPS are not supported by this agent" : "no such port");
+    bool https = slice_eq_str(json_path_string(spec, "scheme"), "HTTPS");
+    if (!address || (https && !trusting(r->agent))) {
+        finish(r, false, address ? "there is no TLS" : "no such port");
         return;
     }
     const char *slash = path.n && path.p[0] == '/' ? "" : "/";
     const char *target = arena_printf(&r->arena, "%s%" SLICE_FMT, slash, SLICE_ARG(path));
     size_t n = probe_headers(r, spec, headers, &host);
     r->timeout_message = arena_printf(&r->arena,
-                                      "Get \"http://%s%s\": context deadline exceeded (Client.Timeout exceeded while "
+                                      "Get \"%s://%s%s\": context deadline exceeded (Client.Timeout exceeded while "
                                       "awaiting headers)",
-                                      address, target);
-    r->http = http_client_new(r->agent->loop, &(struct http_client_options){.addr = address, .host = host});
+                                      https ? "https" : "http", address, target);
+    r->http = http_client_new(
+        r->agent->loop,
+        &(struct http_client_options){.addr = address, .host = host, .tls = https ? trusting(r->agent) : NULL});
     r->call = http_call(r->http, &(struct http_call_options){.method = "GET",
                                                              .path = target,
                                                              .headers = headers,
                                                              .n_headers = n,
                                                              .on_head = on_head,
                                                              .on_done = on_done,
+                                                             .ctx = r});
+}
+
+/* ---- grpc: grpc.health.v1.Health/Check, https://github.com/grpc/grpc/blob/master/doc/health-checking.md ---- */
+
+enum { GRPC_HEAD = 5, GRPC_SERVING = 1, GRPC_DEADLINE_EXCEEDED = 4, GRPC_UNIMPLEMENTED = 12 };
+
+static void take_grpc_status(struct handler_run *r, const struct http_header *headers, size_t n)
+{
+    int64_t code;
+    for (size_t i = 0; i < n; i++)
+        if (slice_eq_str(headers[i].name, "grpc-status") && slice_to_i64(headers[i].value, &code))
+            r->grpc_status = (int)code;
+        else if (slice_eq_str(headers[i].name, "grpc-message"))
+            snprintf(r->grpc_message, sizeof r->grpc_message, "%" SLICE_FMT, SLICE_ARG(headers[i].value));
+}
+
+static void on_grpc_head(void *ctx, int code, const struct http_header *headers, size_t n)
+{
+    struct handler_run *r = ctx;
+    if (code != 200)
+        finish(r, false, "error: health rpc probe failed: unexpected HTTP status code received from server: %d", code);
+    take_grpc_status(r, headers, n); /* an answer without a message has it here */
+}
+
+static void on_grpc_data(void *ctx, struct slice data)
+{
+    struct handler_run *r = ctx;
+    for (size_t i = 0; i < data.n && r->grpc_n < sizeof r->grpc_answer; i++)
+        r->grpc_answer[r->grpc_n++] = (unsigned char)data.p[i];
+}
+
+/* The field 1 of the answer; 0 (UNKNOWN) is not sent. */
+static unsigned grpc_health(const struct handler_run *r)
+{
+    const unsigned char *m = r->grpc_answer;
+    return r->grpc_n >= GRPC_HEAD + 2 && m[GRPC_HEAD] == 0x08 ? m[GRPC_HEAD + 1] : 0;
+}
+
+static void on_grpc_done(void *ctx, int err, int code, const struct http_header *trailers, size_t n, bool sent)
+{
+    static const char *const names[] = {"UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"};
+    struct handler_run *r = ctx;
+    (void)code, (void)sent;
+    r->call = NULL;
+    take_grpc_status(r, trailers, n);
+    unsigned health = grpc_health(r);
+    if (err)
+        finish(r, false, "error: failed to connect service at \"%s\": %s", r->grpc_address, strerror(-err));
+    else if (r->grpc_status == GRPC_UNIMPLEMENTED)
+        finish(r, false, "error: this server does not implement the grpc health protocol (grpc.health.v1.Health): %s",
+               r->grpc_message);
+    else if (r->grpc_status == GRPC_DEADLINE_EXCEEDED)
+        finish(r, false, "%s", r->timeout_message);
+    else if (r->grpc_status)
+        finish(r, false, "error: health rpc probe failed: rpc error: code = %d desc = %s", r->grpc_status,
+               r->grpc_message);
+    else if (health == GRPC_SERVING)
+        finish(r, true, "service healthy");
+    else
+        finish(r, false, "service unhealthy (responded with \"%s\")", names[health < 4 ? health : 0]);
+}
+
+/* HealthCheckRequest in its frame; a service's name is at most 253 bytes. */
+static size_t grpc_request(struct slice service, char out[GRPC_HEAD + 3 + 253])
+{
+    size_t n = service.n > 253 ? 253 : service.n, at = GRPC_HEAD;
+    memset(out, 0, GRPC_HEAD);
+    if (n) {
+        out[at++] = 0x0a;
+        if (n > 127)
+            out[at++] = (char)((n & 0x7f) | 0x80);
+        out[at++] = (char)(n > 127 ? n >> 7 : n);
+        memcpy(out + at, service.p, n);
+        at += n;
+    }
+    out[3] = (char)((at - GRPC_HEAD) >> 8);
+    out[4] = (char)(at - GRPC_HEAD);
+    return at;
+}
+
+static void grpc_start(struct handler_run *r, const struct json *spec, const struct json *container, const char *ip,
+                       unsigned timeout_ms)
+{
+    static const struct http_header headers[] = {
+        {SLICE_INIT("content-type"), SLICE_INIT("application/grpc")},
+        {SLICE_INIT("te"), SLICE_INIT("trailers")},
+        {SLICE_INIT("user-agent"), SLICE_INIT("kube-probe/1.36")},
+    };
+    char body[GRPC_HEAD + 3 + 253];
+    r->grpc_address = address_of(r, spec, container, ip);
+    if (!r->grpc_address) {
+        finish(r, false, "no such port");
+        return;
+    }
+    size_t n = grpc_request(json_path_string(spec, "service"), body);
+    r->timeout_message =
+        arena_printf(&r->arena, "timeout: health rpc did not complete within %us", (timeout_ms + 999) / 1000);
+    r->http = http_client_new(r->agent->loop, &(struct http_client_options){.addr = r->grpc_address, .h2 = true});
+    r->call = http_call(r->http, &(struct http_call_options){.method = "POST",
+                                                             .path = "/grpc.health.v1.Health/Check",
+                                                             .headers = headers,
+                                                             .n_headers = sizeof headers / sizeof *headers,
+                                                             .body = slice_of(body, n),
+                                                             .on_head = on_grpc_head,
+                                                             .on_data = on_grpc_data,
+                                                             .on_done = on_grpc_done,
                                                              .ctx = r});
 }
 
@@ -253,8 +379,10 @@ struct handler_run *handler_start(struct agent *agent, const struct json *handle
         exec_start(r, exec, id, timeout_ms);
     else if (http)
         http_start(r, http, container, ip);
-    else if (tcp || grpc)
-        tcp_start(r, tcp ? tcp : grpc, container, ip);
+    else if (tcp)
+        tcp_start(r, tcp, container, ip);
+    else if (grpc)
+        grpc_start(r, grpc, container, ip, timeout_ms);
     else if (pause)
         sleep_start(r, pause);
     else

@@ -1,4 +1,4 @@
-/* One run of a probe's or hook's handler: exec, httpGet, tcpSocket, grpc (as tcp connect), sleep. */
+/* One run of a probe's or hook's handler: exec, httpGet, tcpSocket, grpc, sleep. */
 #ifndef PINTLE_AGENT_PROBES_HANDLER_H
 #define PINTLE_AGENT_PROBES_HANDLER_H
 

@@ -102,7 +102,8 @@ static bool parse_shape(const struct api_request *r, enum api_encoding encoding,
     }
     *ret = slice_eq_str(as, "Table") ? SHAPE_TABLE : SHAPE_PARTIAL;
     if (*ret == SHAPE_TABLE)
-        return meta && r->route == ROUTE_RESOURCE && encoding != ENCODE_PROTOBUF;
+        return meta && r->route == ROUTE_RESOURCE && encoding != ENCODE_PROTOBUF &&
+               (r->sub || (r->res->verbs & VERB_LIST)); /* what is never listed has no columns: reviews */
     return meta && (slice_eq_str(as, "PartialObjectMetadata") || slice_eq_str(as, "PartialObjectMetadataList"));
 }
 

@@ -181,12 +181,13 @@ static bool is_sysctl(struct slice s)
     for (size_t i = 0; i < s.n; i++) {
         char ch = s.p[i];
         bool alnum = (ch >= 'a' && ch <= 'z') || (ch >= '0' && ch <= '9');
-        bool joint = ch == '.' || ch == '/' || ch == '-' || ch == '_';
-        if ((!alnum && !joint) || (edge && !alnum))
+        bool ends = ch == '.' || ch == '/', joint = ends || ch == '-' || ch == '_';
+        bool after_dash = i && (s.p[i - 1] == '-' || s.p[i - 1] == '_');
+        if ((!alnum && !joint) || (edge && !alnum) || (ends && after_dash))
             return false;
-        edge = ch == '.' || ch == '/';
+        edge = ends;
     }
-    return s.n && !edge;
+    return s.n && !edge && s.p[s.n - 1] != '-' && s.p[s.n - 1] != '_';
 }
 
 static void check_sysctl_host(const struct rule_call *c, const struct json *sysctl, const struct place *at)

@@ -590,3 +590,4 @@ YAML
 
 . "$here/kubectl/run.sh"
 . "$here/streams.sh"
+. "$here/images.sh"

@@ -17,6 +17,9 @@ struct bench {
     int code;
     unsigned asked;
     char path[64], agent_name[64];
+    char grpc[16], asked_body[64]; /* the answer to gRPC, when grpc_n is set */
+    size_t grpc_n;
+    const char *grpc_status;
     /* results */
     bool done, ok;
     char message[256];
@@ -32,6 +35,15 @@ static void on_request(void *ctx, struct http_exchange *x)
     b->asked++;
     snprintf(b->path, sizeof b->path, "%" SLICE_FMT, SLICE_ARG(http_request(x)->path));
     snprintf(b->agent_name, sizeof b->agent_name, "%" SLICE_FMT, SLICE_ARG(http_request_header(x, "user-agent")));
+    if (b->grpc_n) {
+        struct http_header head = {SLICE("grpc-status"), slice_str(b->grpc_status)};
+        struct blob *text = blob_copy(slice_of(b->grpc, b->grpc_n));
+        struct chunk c = chunk_take(text);
+        snprintf(b->asked_body, sizeof b->asked_body, "%" SLICE_FMT,
+                 SLICE_ARG(slice_from(http_request(x)->body, http_request(x)->body.n < 7 ? 0 : 7)));
+        http_reply(x, 200, &head, 1, &c, 1);
+        return;
+    }
     http_reply(x, b->code, NULL, 0, NULL, 0);
 }
 
@@ -107,6 +119,49 @@ static void handlers(void **state)
     assert_true(b.ok);
     run_once(&b, a, "{}", 1000);
     assert_false(b.ok);
+    bench_close(&b);
+}
+
+static void grpc_says(struct bench *b, const char *status, int health)
+{
+    memcpy(b->grpc, "\0\0\0\0\2\10", 6);
+    b->grpc[6] = (char)health;
+    b->grpc_n = 7;
+    b->grpc_status = status;
+}
+
+static void grpc_health(void **state)
+{
+    static const struct {
+        const char *status;
+        int health;
+        bool ok;
+        const char *message;
+    } rows[] = {
+        {"0", 1, true, "service healthy"},
+        {"0", 2, false, "service unhealthy (responded with \"NOT_SERVING\")"},
+        {"0", 0, false, "service unhealthy (responded with \"UNKNOWN\")"},
+        {"12", 1, false, "error: this server does not implement the grpc health protocol (grpc.health.v1.Health): "},
+        {"5", 1, false, "error: health rpc probe failed: rpc error: code = 5 desc = "},
+        {"4", 1, false, "timeout: health rpc did not complete within 1s"},
+    };
+    struct arena *a = *state;
+    struct bench b;
+    bench_open(&b);
+    const char *probe = arena_printf(a, "{'grpc':{'port':%u,'service':'mine'}}", http_server_port(b.server));
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        grpc_says(&b, rows[i].status, rows[i].health);
+        run_once(&b, a, probe, 1000);
+        assert_string_equal(b.message, rows[i].message);
+        assert_int_equal(b.ok, rows[i].ok);
+    }
+    assert_string_equal(b.path, "/grpc.health.v1.Health/Check");
+    assert_string_equal(b.asked_body, "mine");
+    b.grpc_n = 0;
+    b.code = 404;
+    run_once(&b, a, probe, 1000);
+    assert_false(b.ok);
+    assert_non_null(strstr(b.message, "unexpected HTTP status code received from server: 404"));
     bench_close(&b);
 }
 
@@ -200,7 +255,7 @@ static void network_configuration(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {unit(handlers), unit(a_silent_server_times_out),
+    const struct CMUnitTest tests[] = {unit(handlers), unit(grpc_health), unit(a_silent_server_times_out),
                                        unit(results_wait_for_thresholds), unit(network_configuration)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

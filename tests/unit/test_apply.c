@@ -109,7 +109,7 @@ static void test_list_items_merge(void **state)
                 "[{'name':'a','image':'1'},{'name':'s','image':'x'},{'name':'b','image':'1','tty':true}]");
     o = applied(a, "pods", "m", o, arena_printf(a, pod, "{'name':'a','image':'2'}"));
     assert_json(a, json_path(o, "spec.containers"),
-                "[{'name':'s','image':'x'},{'name':'a','image':'2'},{'name':'b','tty':true}]");
+                "[{'name':'a','image':'2'},{'name':'s','image':'x'},{'name':'b','tty':true}]");
 }
 
 static void test_conflicts(void **state)

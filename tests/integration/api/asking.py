@@ -97,6 +97,24 @@ def t_cbor_is_not_served():
     same(get(ns, accept='application/cbor, application/json;q=0.5').code, 200)
 
 
+def t_openapi_v3_protobuf():
+    """By either of its names, under the hash of the JSON, which never changes; other types are not had."""
+    new = 'application/com.github.proto-openapi.spec.v3.v1.0+protobuf'
+    where = good(get('/openapi/v3'))['paths']['apis/apps/v1']['serverRelativeURL']
+    plain = get(where)
+    for accept in (new, 'application/com.github.proto-openapi.spec.v3@v1.0+protobuf'):
+        answer = get(where, accept=accept)
+        same((answer.code, answer.headers['Content-Type'], answer.headers['Cache-Control']), (200, new, 'public, immutable'))
+        same(answer.headers['ETag'], plain.headers['ETag'])
+        holds(answer.raw.startswith(b'\n\x053.0.0\x12') and len(answer.raw) > 100000, answer.raw[:50])
+        same(get(where, headers={'If-None-Match': answer.headers['ETag']}, accept=accept).code, 304)
+    same(get('/openapi/v3/apis/apps/v1', accept=new).headers['Cache-Control'], 'public')
+    moved = get('/openapi/v3/apis/apps/v1?hash=0')
+    same((moved.code, moved.headers['Location']), (301, where))
+    same([get(where, accept=a).code for a in ('text/html', 'application/com.github.proto-openapi.spec.v2@v1.0+protobuf')], [406] * 2)
+    same([get(where, accept=a).code for a in ('*/*', 'application/json', '')], [200] * 3)
+
+
 def t_server_addresses():
     for i, address in enumerate(servers):
         same(good(get('/api', server=i)), {'kind': 'APIVersions', 'versions': ['v1'], 'serverAddressByClientCIDRs': [
