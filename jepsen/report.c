@@ -118,9 +118,9 @@ static const char *fault_class(const char *what)
 {
     static const struct {
         const char *start, *name;
-    } families[] = {{"kill", "fk"},   {"crash", "fk"}, {"restart", "fk"}, {"member", "fk"},
-                    {"pause", "fp"},  {"cut", "fn"},   {"hide", "fn"},    {"loss", "fn"},
-                    {"slow-d", "fd"}, {"slow", "fn"},  {"clock", "fc"}};
+    } families[] = {{"kill", "fk"}, {"crash", "fk"},  {"restart", "fk"}, {"member", "fk"},
+                    {"join", "fk"}, {"pause", "fp"},  {"cut", "fn"},     {"hide", "fn"},
+                    {"loss", "fn"}, {"slow-d", "fd"}, {"slow", "fn"},    {"clock", "fc"}};
     for (size_t i = 0; i < sizeof families / sizeof *families; i++)
         if (!strncmp(what, families[i].start, strlen(families[i].start)))
             return families[i].name;
@@ -281,9 +281,9 @@ static void draw_axis(struct page *p)
     size_t i = 0;
     while (i + 1 < sizeof steps / sizeof *steps && steps[i] < every)
         i++;
-    for (double s = 0; s <= p->seconds; s += steps[i])
+    for (unsigned k = 0; k * steps[i] <= p->seconds; k++)
         fprintf(p->f, "<text class=\"s\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%g s</text>",
-                x_of(p, (uint64_t)(s * 1e9)), p->y, s);
+                x_of(p, (uint64_t)(k * steps[i] * 1e9)), p->y, k * steps[i]);
     p->y += 12;
 }
 

@@ -63,6 +63,10 @@ UNIT_TESTS += tests/unit/test_rules
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 
+# A command whose output is lost fails.
+dist_check_SCRIPTS += tests/tools/check-output
+TESTS += tests/tools/check-output
+
 tests_unit_test_kinds_CPPFLAGS = $(AM_CPPFLAGS) -DKINDS_FILE='"$(abs_top_srcdir)/tests/data/kinds.jsonl"'
 EXTRA_DIST += tests/data/kinds.jsonl
 tests_unit_test_rules_CPPFLAGS = $(AM_CPPFLAGS) -DDATA='"$(abs_top_srcdir)/tests/data"'

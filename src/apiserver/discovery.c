@@ -169,7 +169,7 @@ static struct json *legacy_resource(struct arena *a, const struct resource *res,
                  sub ? json_new_printf(a, "%s/%s", res->plural, sub->name) : json_new_str(a, res->plural));
     json_set_str(a, v, "singularName", json_new_str(a, sub ? "" : res->singular));
     json_set_str(a, v, "namespaced", json_new_bool(a, res->namespaced));
-    if (strcmp(group, res->group) || strcmp(version, res->version)) {
+    if (strcmp(group, res->group) != 0 || strcmp(version, res->version) != 0) {
         json_set_str(a, v, "group", json_new_str(a, group));
         json_set_str(a, v, "version", json_new_str(a, version));
     }

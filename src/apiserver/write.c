@@ -367,9 +367,8 @@ static void write_refused(struct api_request *r, struct write *w, int err)
 {
     struct status st;
     bool again = w->tries < API_TXN_RETRIES && !w->expected;
-    if (err == -EEXIST && !w->generated_name && !w->may_create) {
-        reply_exists(r, w);
-    } else if ((err == -EEXIST || err == -ESTALE || err == -ENOENT) && again) {
+    bool taken = err == -EEXIST && !w->generated_name && !w->may_create;
+    if (again && !taken && (err == -EEXIST || err == -ESTALE || err == -ENOENT)) {
         write_try(r);
     } else if (err == -EEXIST) {
         reply_exists(r, w);

@@ -169,7 +169,7 @@ static struct json *load_mapping(struct loader *l, unsigned depth)
 {
     struct json *obj = json_new_object(l->a), *merge = NULL;
     while (next_event(l) && l->event.type != YAML_MAPPING_END_EVENT) {
-        struct slice key;
+        struct slice key = SLICE_NONE;
         size_t line = l->event.start_mark.line + 1;
         bool plain = l->event.type == YAML_SCALAR_EVENT && l->event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
         if (!key_text(l, &key) || !next_event(l))

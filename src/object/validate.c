@@ -20,7 +20,7 @@ static const char *value_text(struct validation *v, const struct json *value)
 static void add(struct validation *v, const char *reason, const char *path, const char *type, const struct json *value,
                 const char *detail)
 {
-    struct buf b = BUF_INIT(2 * VALUE_TEXT_MAX);
+    struct buf b = BUF_INIT(2UL * VALUE_TEXT_MAX);
     buf_add_str(&b, type);
     if (value)
         buf_printf(&b, ": %s", value_text(v, value));

@@ -93,9 +93,7 @@ static bool has_subscript(struct slice path, struct slice *ret_base, struct slic
 
 static void check_subscript(const struct rule_call *c, const struct place *here, struct slice base, struct slice key)
 {
-    if (slice_eq_str(base, "metadata.labels"))
-        place_invalid(c->v, here, json_get_str(c->value, "fieldPath"), validate_qualified_name(key));
-    else if (slice_eq_str(base, "metadata.annotations"))
+    if (slice_eq_str(base, "metadata.labels") || slice_eq_str(base, "metadata.annotations"))
         place_invalid(c->v, here, json_get_str(c->value, "fieldPath"), validate_qualified_name(key));
     else
         place_invalid(c->v, here, json_get_str(c->value, "fieldPath"),

@@ -109,7 +109,7 @@ static void keys(const struct rule_call *c)
 /* argument: the most items. */
 static void max_items(const struct rule_call *c)
 {
-    int64_t max = atoll(c->argument);
+    int64_t max = strtoll(c->argument, NULL, 10);
     if ((int64_t)json_len(c->value) > max)
         validation_too_many(c->v, place_path(c->v, c->at), (int64_t)json_len(c->value), max);
 }
@@ -117,7 +117,7 @@ static void max_items(const struct rule_call *c)
 /* argument: the most bytes. */
 static void max_length(const struct rule_call *c)
 {
-    int64_t max = atoll(c->argument);
+    int64_t max = strtoll(c->argument, NULL, 10);
     if ((int64_t)json_string(c->value).n > max)
         validation_too_long(c->v, place_path(c->v, c->at), max);
 }
