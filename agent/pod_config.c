@@ -32,6 +32,7 @@ static char *copy(struct arena *a, struct slice s)
     return c.p ? (char *)c.p : (char *)"";
 }
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): a type has none */
 #define NEW(a, type, init)                                                                                             \
     __extension__({                                                                                                    \
         type *new_ = arena_alloc((a), sizeof(type));                                                                   \
@@ -39,6 +40,7 @@ static char *copy(struct arena *a, struct slice s)
             init(new_);                                                                                                \
         new_;                                                                                                          \
     })
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 static char **texts(struct arena *a, const struct json *list, size_t *ret_n)
 {

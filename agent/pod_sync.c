@@ -168,7 +168,8 @@ static void make_sandbox(struct pod *p)
         p->sandbox_attempt++;
     pod_log_dir(p, s->path[0], sizeof s->path[0]);
     pod_dir(p, s->path[1], sizeof s->path[1] - 16);
-    strcat(s->path[1], "/containers");
+    size_t n = strlen(s->path[1]);
+    snprintf(s->path[1] + n, sizeof s->path[1] - n, "/containers");
     s->files.make_dirs[0] = s->path[0];
     s->files.make_dirs[1] = s->path[1];
     s->files.work.done = sandbox_dirs_made;

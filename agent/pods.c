@@ -136,11 +136,11 @@ static void on_change(void *ctx, const struct client_object *before, const struc
     struct pods *ps = ctx;
     struct arena a;
     struct json_error err;
-    const struct client_object *o = now ? now : before;
+    struct slice text = now ? now->json : before ? before->json : SLICE_NONE;
     arena_init(&a, POD_ARENA_MAX);
-    const struct json *obj = json_parse(&a, o->json, &err, NULL, NULL);
+    const struct json *obj = json_parse(&a, text, &err, NULL, NULL);
     struct pod *p = obj ? map_get(&ps->by_uid, meta_uid(obj)) : NULL;
-    if (before && now) { /* a name may be used again by another pod before we heard that the first one went */
+    if (before && obj && now) { /* a name may be used again by another pod before we heard that the first one went */
         const struct json *was = json_parse(&a, before->json, &err, NULL, NULL);
         struct pod *old = was && !slice_eq(meta_uid(was), meta_uid(obj)) ? map_get(&ps->by_uid, meta_uid(was)) : NULL;
         if (old) {
@@ -149,7 +149,7 @@ static void on_change(void *ctx, const struct client_object *before, const struc
         }
     }
     if (obj && now && !p)
-        p = pod_new(ps, meta_uid(obj), o->key, o->json);
+        p = pod_new(ps, meta_uid(obj), now->key, now->json);
     else if (p && now)
         set_object(p, now->json);
     if (p && !now)

@@ -19,6 +19,7 @@ dist_man_MANS += \
 dist_doc_DATA = README.md CHANGELOG.md
 EXTRA_DIST += \
   docs/api-coverage.md \
+  docs/conformance.md \
   docs/architecture.md \
   docs/benchmarks.md \
   docs/developing.md \

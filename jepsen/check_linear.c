@@ -140,7 +140,7 @@ static uint32_t *open_room(struct key_search *s, size_t n)
     if (s->n_open + n > s->cap_open) {
         size_t cap = (s->cap_open + n) * 2;
         uint32_t *open = mem_alloc(cap * sizeof *open);
-        if (s->n_open)
+        if (s->open)
             memcpy(open, s->open, s->n_open * sizeof *open);
         mem_free(s->open);
         s->open = open;
@@ -208,6 +208,7 @@ static void happen(struct config *c, const struct lop *o)
 static void happen_reads(const struct key_search *s, const struct step *t, struct config *c)
 {
     for (uint32_t i = 0; i < t->n_open; i++) {
+        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): with n_open > 0 there is something */
         const struct lop *o = &s->ops[s->open[t->open + i]];
         if (o->f == HIST_READ && o->value == c->value)
             set(c, o, true);
@@ -283,6 +284,7 @@ static const struct lop *candidate(const struct key_search *s, const struct step
         return due;
     int64_t wanted = due->f == HIST_CAS ? due->expected : due->value;
     bool first_round = rank <= t->n_open;
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): with n_open > 0 there is something */
     const struct lop *o = &s->ops[s->open[t->open + (rank - 1) % t->n_open]];
     bool helps = due->f != HIST_WRITE && o->f != HIST_READ && o->value == wanted;
     return o != due && o->f != HIST_READ && helps == first_round ? o : NULL;

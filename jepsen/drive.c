@@ -316,7 +316,7 @@ void drive_start(struct drive *d)
 {
     d->started = loop_now(d->loop);
     for (unsigned i = 0; i < d->o.workers; i++)
-        loop_timer_start(d->loop, &d->workers[i].timer, 1 + drive_random(d, 2 * d->o.think_ms));
+        loop_timer_start(d->loop, &d->workers[i].timer, 1 + drive_random(d, 2UL * d->o.think_ms));
 }
 
 void drive_quiet(struct drive *d)

@@ -239,7 +239,7 @@ static int run(struct run *r)
     r->nemesis = nemesis_new(r->drives[0], &hands, &r->no);
     nemesis_start(r->nemesis);
     r->timer.cb = on_step;
-    loop_timer_start(r->loop, &r->timer, r->seconds * 1000);
+    loop_timer_start(r->loop, &r->timer, 1000UL * r->seconds);
     loop_run(r->loop);
     int rv = finish_all(r);
     nemesis_free(r->nemesis);

@@ -281,9 +281,9 @@ static void draw_axis(struct page *p)
     size_t i = 0;
     while (i + 1 < sizeof steps / sizeof *steps && steps[i] < every)
         i++;
-    for (double s = 0; s <= p->seconds; s += steps[i])
+    for (unsigned k = 0; k * steps[i] <= p->seconds; k++)
         fprintf(p->f, "<text class=\"s\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%g s</text>",
-                x_of(p, (uint64_t)(s * 1e9)), p->y, s);
+                x_of(p, (uint64_t)(k * steps[i] * 1e9)), p->y, k * steps[i]);
     p->y += 12;
 }
 

@@ -48,7 +48,7 @@ static void on_put(struct worker *w, const struct answer *a)
 {
     struct appending *s = w->state;
     int64_t *micros = arena_alloc(&w->a, (ITEMS_MAX * 4 + 8) * sizeof *micros);
-    size_t n = a->json && answer_fate(a) == HIST_OK ? items_of(a->json, micros + 3, ITEMS_MAX * 4) : 1;
+    size_t n = a->json && answer_fate(a) == HIST_OK ? items_of(a->json, micros + 3, 4UL * ITEMS_MAX) : 1;
     micros[0] = HIST_MICRO_READ;
     micros[1] = s->key;
     micros[2] = (int64_t)n - 1;
@@ -68,7 +68,7 @@ static void on_old(struct worker *w, const struct answer *a)
         return;
     }
     int64_t items[ITEMS_MAX * 4];
-    if (items_of(a->json, items, ITEMS_MAX * 4) >= ITEMS_MAX && shared->epoch == s->epoch)
+    if (items_of(a->json, items, 4UL * ITEMS_MAX) >= ITEMS_MAX && shared->epoch == s->epoch)
         shared->epoch++;
     struct slice old = absent ? SLICE_NONE : json_path_string(a->json, "data.l");
     const char *at = absent ? "" : arena_printf(&w->a, ",\"resourceVersion\":\"%ld\"", json_revision(a->json));
@@ -116,11 +116,11 @@ static bool end_read(struct worker *w, const struct answer *a)
         op_end(w, HIST_FAIL, NULL, 0, "no answer");
         return false;
     }
-    int64_t *micros = arena_alloc(&w->a, KEYS * (ITEMS_MAX * 4 + 3) * sizeof *micros);
+    int64_t *micros = arena_alloc(&w->a, sizeof *micros * KEYS * (ITEMS_MAX * 4 + 3));
     size_t n = 0;
     for (int64_t key = s->epoch * KEYS; key < (s->epoch + 1) * KEYS; key++) {
         const struct json *item = item_named(a->json, arena_printf(&w->a, "list-%ld", key));
-        size_t items = item ? items_of(item, micros + n + 3, ITEMS_MAX * 4) : 0;
+        size_t items = item ? items_of(item, micros + n + 3, 4UL * ITEMS_MAX) : 0;
         micros[n] = HIST_MICRO_READ;
         micros[n + 1] = key;
         micros[n + 2] = (int64_t)items;
@@ -147,7 +147,7 @@ static void read_all(struct worker *w, answer_fn *done)
         micros[3 * i + 2] = HIST_NIL;
     }
     e.f = HIST_TXN;
-    op_begin(w, &e, micros, 3 * KEYS);
+    op_begin(w, &e, micros, 3UL * KEYS);
     worker_call(w, "GET", arena_printf(&w->a, "%s?labelSelector=jepsen%%3Dlist-%ld", CONFIGMAPS, s->epoch), NULL, done);
 }
 

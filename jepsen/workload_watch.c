@@ -77,7 +77,7 @@ static void take_object(struct watching *s, char kind, const struct json *obj)
     e.key = key_of(obj);
     e.f = HIST_EVENT;
     e.value = json_value(obj);
-    e.expected = kind;
+    e.expected = (unsigned char)kind;
     e.revision = revision;
     if (e.key != HIST_NIL)
         note(s, HIST_OK, &e, NULL);
@@ -88,7 +88,7 @@ static void take_object(struct watching *s, char kind, const struct json *obj)
 static void take_line(struct watching *s, struct slice line)
 {
     struct arena a;
-    arena_init(&a, LINE_MAX_BYTES * 4);
+    arena_init(&a, 4UL * LINE_MAX_BYTES);
     const struct json *v = json_parse(&a, line, NULL, NULL, NULL), *obj = json_get_str(v, "object");
     struct slice type = json_path_string(v, "type");
     if (slice_eq_str(type, "BOOKMARK")) {
@@ -146,7 +146,7 @@ static void on_list_done(void *ctx, int err, int code, const struct http_header 
     struct arena a;
     (void)trailers, (void)n, (void)sent;
     s->call = NULL;
-    arena_init(&a, LINE_MAX_BYTES * 4);
+    arena_init(&a, 4UL * LINE_MAX_BYTES);
     const struct json *v = err || code != 200 ? NULL : json_parse(&a, buf_slice(&s->line), NULL, NULL, NULL);
     if (json_revision(v) != HIST_NIL) {
         s->revision = json_revision(v);

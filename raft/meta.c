@@ -188,7 +188,7 @@ int meta_create(struct fs *fs, const char *dir, const struct meta *m, struct met
     int err = fs_open(fs, tmp, FS_READ | FS_WRITE | FS_CREATE | FS_TRUNC, &made.file);
     if (err)
         return err;
-    err = file_prezero(made.file, 2 * META_SLOT);
+    err = file_prezero(made.file, 2UL * META_SLOT);
     if (!err)
         err = write_slots(&made, 0);
     if (!err)

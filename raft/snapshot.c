@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/hash.h"
 #include "base/mem.h"
@@ -145,8 +146,9 @@ struct finding {
 static bool parse_name(const char *name, uint64_t *ret)
 {
     char check[64];
-    if (sscanf(name, "snapshot-%16" SCNx64, ret) != 1)
+    if (strncmp(name, "snapshot-", 9) != 0)
         return false;
+    *ret = strtoull(name + 9, NULL, 16);
     snprintf(check, sizeof(check), "snapshot-%016" PRIx64, *ret);
     return strcmp(name, check) == 0;
 }

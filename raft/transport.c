@@ -343,6 +343,8 @@ static void incoming_free(struct incoming *in)
 static void incoming_close(struct incoming *in)
 {
     struct transport *t = in->t;
+    if (!t)
+        return; /* closed already; only its handshake is left */
     list_remove(&in->link);
     t->n_incoming--;
     in->t = NULL;

@@ -34,7 +34,7 @@ static int matches(const struct command *c, int argc, char **argv)
     return !strcmp(name, c->name) ? 2 : 0;
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
     if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "help")) {
         usage(argc < 2 ? stderr : stdout);
@@ -50,4 +50,15 @@ int main(int argc, char **argv)
     fprintf(stderr, "pintle: there is no command \"%s\"\n\n", argv[1]);
     usage(stderr);
     return 2;
+}
+
+/* What was not written (the disk is full, nobody reads the pipe) is no success; a script must hear of it. */
+int main(int argc, char **argv)
+{
+    int rv = run(argc, argv);
+    if ((fflush(stdout) || ferror(stdout)) && !rv) {
+        fprintf(stderr, "pintle: the output cannot be written\n");
+        rv = 1;
+    }
+    return rv;
 }

@@ -22,6 +22,7 @@ bool archive_parse_name(const char *name, struct archive_file *ret, bool *ret_ba
     if (!base && strncmp(name, "segment-", 8) != 0)
         return false;
     const char *at = name + (base ? 5 : 8);
+    /* NOLINTNEXTLINE(cert-err34-c): no number of so few digits is out of range */
     if (sscanf(at, "%16" SCNu64 "-%16[0-9TZ]-%16" SCNx64 "%n", &revision, time, &index, &end) != 3 || !end || at[end] ||
         strlen(name) >= ARCHIVE_NAME_MAX)
         return false;

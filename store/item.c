@@ -86,14 +86,14 @@ struct store_item *item_at_revision(const struct store_item *last, uint64_t revi
 {
     static const char member[] = "\"resourceVersion\":\"";
     struct slice old = blob_slice(last->value);
-    const char *at = memmem(old.p, old.n, member, sizeof member - 1);
+    const char *at = old.n ? memmem(old.p, old.n, member, sizeof member - 1) : NULL;
     struct blob *value = NULL;
     if (at) {
         size_t hole = (size_t)(at - old.p);
         const char *end = memchr(at + sizeof member - 1, ',', old.n - hole - (sizeof member - 1));
-        size_t rest = (size_t)(end + 1 - old.p);
+        size_t rest = end ? (size_t)(end + 1 - old.p) : 0;
         struct buf bare = BUF_INIT(old.n);
-        if (!buf_add(&bare, old.p, hole) && !buf_add(&bare, old.p + rest, old.n - rest))
+        if (end && !buf_add(&bare, old.p, hole) && !buf_add(&bare, old.p + rest, old.n - rest))
             value = item_fill_revision(buf_slice(&bare), (uint32_t)hole, revision);
         buf_done(&bare);
     }

@@ -58,13 +58,20 @@ UNIT_TESTS += tests/unit/test_openapi
 UNIT_TESTS += tests/unit/test_corpora
 UNIT_TESTS += tests/unit/test_warnings
 UNIT_TESTS += tests/unit/test_tables
+UNIT_TESTS += tests/unit/test_rules
 
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 
+# A command whose output is lost fails.
+dist_check_SCRIPTS += tests/tools/check-output
+TESTS += tests/tools/check-output
+
 tests_unit_test_kinds_CPPFLAGS = $(AM_CPPFLAGS) -DKINDS_FILE='"$(abs_top_srcdir)/tests/data/kinds.jsonl"'
 EXTRA_DIST += tests/data/kinds.jsonl
+tests_unit_test_rules_CPPFLAGS = $(AM_CPPFLAGS) -DDATA='"$(abs_top_srcdir)/tests/data"'
 tests_unit_test_tables_CPPFLAGS = $(AM_CPPFLAGS) -DDATA='"$(abs_top_srcdir)/tests/data"'
+EXTRA_DIST += tests/data/defaults.tsv tests/data/columns.tsv tests/data/cells.tsv tests/data/selectors.tsv tests/data/strategies.tsv tests/data/rules.tsv tests/unit/table.h
 EXTRA_DIST += tests/data/defaults.tsv tests/unit/table.h
 tests_unit_test_corpora_CPPFLAGS = $(AM_CPPFLAGS) -DCORPORA='"$(abs_top_srcdir)/tests/fuzz/corpus"'
 EXTRA_DIST += tests/data/defaults.tsv tests/data/columns.tsv tests/data/cells.tsv tests/data/selectors.tsv tests/unit/table.h

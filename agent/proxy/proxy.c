@@ -174,7 +174,7 @@ static void on_timer(struct loop_timer *t)
     j->proxy = p;
     buf_init(&j->text, RULES_TEXT_MAX);
     gather_all(p, j);
-    struct buf both = BUF_INIT(RULES_TEXT_MAX * 2); /* routes count as part of what is in force */
+    struct buf both = BUF_INIT(2UL * RULES_TEXT_MAX); /* routes count as part of what is in force */
     buf_add_slice(&both, buf_slice(&j->text));
     for (size_t i = 0; i < j->n_routes; i++)
         buf_printf(&both, "# %s via %s\n", j->routes[i].cidr, j->routes[i].gateway);
@@ -224,7 +224,7 @@ int proxy_new(struct agent *agent, struct proxy **ret, char why[256])
     struct proxy *p = mem_new(struct proxy);
     p->agent = agent;
     p->timer.cb = on_timer;
-    buf_init(&p->applied, RULES_TEXT_MAX * 2);
+    buf_init(&p->applied, 2UL * RULES_TEXT_MAX);
     p->services = follow(p, "", "services");
     p->slices = follow(p, "discovery.k8s.io", "endpointslices");
     p->nodes = follow(p, "", "nodes");

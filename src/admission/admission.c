@@ -1,17 +1,18 @@
 #include "admission/admission.h"
-#include <arpa/inet.h>
 
+#include <arpa/inet.h>
 #include <stdlib.h>
 
+#include "admission/plugins.h"
 #include "base/hash.h"
 #include "object/meta.h"
 
-static bool is_resource(const struct admission *ad, const char *group, const char *plural)
+bool admission_is(const struct admission *ad, const char *group, const char *plural)
 {
     return !strcmp(ad->res->group, group) && !strcmp(ad->res->plural, plural) && !ad->sub.n;
 }
 
-static int forbidden(struct admission *ad, struct status *st, const char *why)
+int admission_forbidden(struct admission *ad, struct status *st, const char *why)
 {
     struct slice name = ad->obj ? meta_name(ad->obj) : ad->name;
     status_set(st, ad->a, 403, "%s%s%s \"%" SLICE_FMT "\" is forbidden: %s", ad->res->plural,
@@ -27,10 +28,10 @@ static int forbidden(struct admission *ad, struct status *st, const char *why)
 static int namespace_lifecycle(struct admission *ad, struct status *st)
 {
     static const char *const immortal[] = {"default", "kube-system", "kube-public"};
-    if (ad->op == ADMIT_DELETE && is_resource(ad, "", "namespaces"))
+    if (ad->op == ADMIT_DELETE && admission_is(ad, "", "namespaces"))
         for (size_t i = 0; i < sizeof immortal / sizeof *immortal; i++)
             if (slice_eq_str(ad->name, immortal[i]))
-                return forbidden(ad, st, "this namespace may not be deleted");
+                return admission_forbidden(ad, st, "this namespace may not be deleted");
     if (ad->op != ADMIT_CREATE || !ad->res->namespaced)
         return 0;
     const struct json *ns = ad->lookup(ad->ctx, resource_core("namespaces"), SLICE_NONE, ad->ns);
@@ -38,10 +39,10 @@ static int namespace_lifecycle(struct admission *ad, struct status *st)
         return status_not_found(st, ad->a, SLICE(""), SLICE("namespaces"), ad->ns);
     if (!meta_is_deleting(ns))
         return 0;
-    forbidden(ad, st,
-              arena_printf(ad->a,
-                           "unable to create new content in namespace %" SLICE_FMT " because it is being terminated",
-                           SLICE_ARG(ad->ns)));
+    admission_forbidden(
+        ad, st,
+        arena_printf(ad->a, "unable to create new content in namespace %" SLICE_FMT " because it is being terminated",
+                     SLICE_ARG(ad->ns)));
     status_cause(st, ad->a, "NamespaceTerminating", "metadata.namespace",
                  "namespace %" SLICE_FMT " is being terminated", SLICE_ARG(ad->ns));
     return st->code;
@@ -130,7 +131,7 @@ static const char *volume_name(struct admission *ad)
 
 static int service_account(struct admission *ad, struct status *st)
 {
-    if (!is_resource(ad, "", "pods") || ad->op != ADMIT_CREATE)
+    if (!admission_is(ad, "", "pods") || ad->op != ADMIT_CREATE)
         return 0;
     struct json *spec = json_object_at(ad->a, ad->obj, "spec");
     if (meta_annotation(ad->obj, SLICE("kubernetes.io/config.mirror")).p)
@@ -143,11 +144,11 @@ static int service_account(struct admission *ad, struct status *st)
     }
     const struct json *account = ad->lookup(ad->ctx, resource_core("serviceaccounts"), ad->ns, name);
     if (!account)
-        return forbidden(ad, st,
-                         arena_printf(ad->a,
-                                      "error looking up service account %" SLICE_FMT "/%" SLICE_FMT
-                                      ": serviceaccount \"%" SLICE_FMT "\" not found",
-                                      SLICE_ARG(ad->ns), SLICE_ARG(name), SLICE_ARG(name)));
+        return admission_forbidden(ad, st,
+                                   arena_printf(ad->a,
+                                                "error looking up service account %" SLICE_FMT "/%" SLICE_FMT
+                                                ": serviceaccount \"%" SLICE_FMT "\" not found",
+                                                SLICE_ARG(ad->ns), SLICE_ARG(name), SLICE_ARG(name)));
     if (!json_len(json_get_str(spec, "imagePullSecrets")) && json_len(json_get_str(account, "imagePullSecrets")))
         json_set_str(ad->a, spec, "imagePullSecrets", json_clone(ad->a, json_get_str(account, "imagePullSecrets")));
     bool automount = json_bool(json_get_str(account, "automountServiceAccountToken"), true);
@@ -167,7 +168,7 @@ static int taint_new_node(struct admission *ad, struct status *st)
 {
     static const char key[] = "node.kubernetes.io/not-ready";
     (void)st;
-    if (!is_resource(ad, "", "nodes") || ad->op != ADMIT_CREATE)
+    if (!admission_is(ad, "", "nodes") || ad->op != ADMIT_CREATE)
         return 0;
     struct json *taints = array_at(ad->a, json_object_at(ad->a, ad->obj, "spec"), "taints");
     json_each (t, taints)
@@ -193,7 +194,7 @@ static void note_default_class(void *arg, const struct json *obj)
 static int priority(struct admission *ad, struct status *st)
 {
     const struct resource *classes = resource_find(SLICE("scheduling.k8s.io"), SLICE("v1"), SLICE("priorityclasses"));
-    if (!is_resource(ad, "", "pods") || ad->op != ADMIT_CREATE)
+    if (!admission_is(ad, "", "pods") || ad->op != ADMIT_CREATE)
         return 0;
     struct json *spec = json_object_at(ad->a, ad->obj, "spec");
     struct slice name = json_path_string(spec, "priorityClassName");
@@ -203,11 +204,11 @@ static int priority(struct admission *ad, struct status *st)
     else
         ad->each(ad->ctx, classes, SLICE_NONE, note_default_class, &d);
     if (name.n && !d.found)
-        return forbidden(ad, st,
-                         arena_printf(ad->a, "no PriorityClass with name %" SLICE_FMT " was found", SLICE_ARG(name)));
+        return admission_forbidden(
+            ad, st, arena_printf(ad->a, "no PriorityClass with name %" SLICE_FMT " was found", SLICE_ARG(name)));
     int64_t value = json_int(json_get_str(d.found, "value"), 0);
     if (json_get_str(spec, "priority") && json_int(json_get_str(spec, "priority"), 0) != value)
-        return forbidden(
+        return admission_forbidden(
             ad, st,
             "the integer value of priority must not be provided in pod spec; priority admission controller "
             "computed a different one from the given PriorityClass name");
@@ -224,13 +225,13 @@ static int priority(struct admission *ad, struct status *st)
 static int one_default_class(struct admission *ad, struct status *st)
 {
     struct default_class d = {0};
-    if (!is_resource(ad, "scheduling.k8s.io", "priorityclasses") || ad->op == ADMIT_DELETE ||
+    if (!admission_is(ad, "scheduling.k8s.io", "priorityclasses") || ad->op == ADMIT_DELETE ||
         !json_bool(json_get_str(ad->obj, "globalDefault"), false))
         return 0;
     ad->each(ad->ctx, ad->res, SLICE_NONE, note_default_class, &d);
     if (!d.found || slice_eq(meta_name(d.found), meta_name(ad->obj)))
         return 0;
-    return forbidden(
+    return admission_forbidden(
         ad, st,
         arena_printf(ad->a, "PriorityClass %" SLICE_FMT " is already marked as default. Only one default can exist",
                      SLICE_ARG(meta_name(d.found))));
@@ -253,7 +254,7 @@ static int default_toleration_seconds(struct admission *ad, struct status *st)
     static const char *const keys[] = {"node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"};
     enum { SECONDS = 300 };
     (void)st;
-    if (!is_resource(ad, "", "pods") || (ad->op != ADMIT_CREATE && ad->op != ADMIT_UPDATE))
+    if (!admission_is(ad, "", "pods") || (ad->op != ADMIT_CREATE && ad->op != ADMIT_UPDATE))
         return 0;
     struct json *spec = json_object_at(ad->a, ad->obj, "spec");
     for (size_t i = 0; i < 2; i++) {
@@ -274,9 +275,9 @@ static int storage_protection(struct admission *ad, struct status *st)
     (void)st;
     if (ad->op != ADMIT_CREATE)
         return 0;
-    if (is_resource(ad, "", "persistentvolumeclaims"))
+    if (admission_is(ad, "", "persistentvolumeclaims"))
         meta_add_finalizer(ad->a, ad->obj, SLICE("kubernetes.io/pvc-protection"));
-    else if (is_resource(ad, "", "persistentvolumes"))
+    else if (admission_is(ad, "", "persistentvolumes"))
         meta_add_finalizer(ad->a, ad->obj, SLICE("kubernetes.io/pv-protection"));
     return 0;
 }
@@ -388,23 +389,25 @@ static int node_restriction(struct admission *ad, struct status *st)
         struct slice name = ad->name.n ? ad->name : meta_name(ad->obj);
         const char *why = node_oversteps(ad);
         if (!slice_eq(name, node))
-            return forbidden(ad, st,
-                             arena_printf(ad->a,
-                                          "node \"%" SLICE_FMT "\" is not allowed to modify node \"%" SLICE_FMT "\"",
-                                          SLICE_ARG(node), SLICE_ARG(name)));
-        return why ? forbidden(ad, st, arena_printf(ad->a, "node \"%" SLICE_FMT "\" %s", SLICE_ARG(node), why)) : 0;
+            return admission_forbidden(
+                ad, st,
+                arena_printf(ad->a, "node \"%" SLICE_FMT "\" is not allowed to modify node \"%" SLICE_FMT "\"",
+                             SLICE_ARG(node), SLICE_ARG(name)));
+        return why ? admission_forbidden(ad, st,
+                                         arena_printf(ad->a, "node \"%" SLICE_FMT "\" %s", SLICE_ARG(node), why))
+                   : 0;
     }
     if (core_group && !strcmp(ad->res->plural, "pods")) {
         const struct json *pod = ad->old ? ad->old : ad->obj;
         bool mirror = ad->op != ADMIT_CREATE || meta_annotation(ad->obj, SLICE("kubernetes.io/config.mirror")).p;
         if (!mirror || !slice_eq(json_path_string(pod, "spec.nodeName"), node))
-            return forbidden(
+            return admission_forbidden(
                 ad, st,
                 arena_printf(ad->a, "node \"%" SLICE_FMT "\" can only write pods bound to itself", SLICE_ARG(node)));
     }
     if (!strcmp(ad->res->plural, "leases") &&
         !(slice_eq_str(ad->ns, "kube-node-lease") && slice_eq(ad->name.n ? ad->name : meta_name(ad->obj), node)))
-        return forbidden(ad, st, "can only access the lease with the same name as the requesting node");
+        return admission_forbidden(ad, st, "can only access the lease with the same name as the requesting node");
     return 0;
 }
 
@@ -419,12 +422,14 @@ struct plugin {
 /* In Kubernetes' order. */
 static const struct plugin plugins[] = {
     {"NamespaceLifecycle", namespace_lifecycle, NULL},
+    {"LimitRanger", limit_ranger_mutate, limit_ranger_validate},
     {"ServiceAccount", service_account, NULL},
     {"NodeRestriction", NULL, node_restriction},
     {"TaintNodesByCondition", taint_new_node, NULL},
     {"Priority", priority, one_default_class},
     {"DefaultTolerationSeconds", default_toleration_seconds, NULL},
     {"StorageObjectInUseProtection", storage_protection, NULL},
+    {"RuntimeClass", runtime_class_mutate, runtime_class_validate},
 };
 
 int admission_mutate(struct admission *ad, struct status *st)

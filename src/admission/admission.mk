@@ -1,2 +1,3 @@
 libpintle_a_SOURCES += \
-  src/admission/admission.c src/admission/admission.h
+  src/admission/admission.c src/admission/admission.h \
+  src/admission/limits.c src/admission/plugins.h src/admission/runtime_class.c

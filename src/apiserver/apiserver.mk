@@ -13,6 +13,7 @@ libpintle_a_SOURCES += \
   src/apiserver/evict.c \
   src/apiserver/history.c \
   src/apiserver/internal.h \
+  src/apiserver/issuer.c \
   src/apiserver/join.c \
   src/apiserver/kv.c \
   src/apiserver/members.c \

@@ -115,6 +115,8 @@ static struct json *compute_delete(struct api_request *r, struct write *w, struc
     w->force_finalize = true; /* compute sets the deletion marks itself */
     if (!deleting || grace < old_grace)
         meta_set_deletion(r->arena, obj, now + grace * NS_PER_SEC, grace);
+    if (!deleting && meta_generation(obj)) /* to be deleted is another desired state */
+        meta_set_generation(r->arena, obj, meta_generation(obj) + 1);
     return obj;
 }
 

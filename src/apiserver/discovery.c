@@ -112,13 +112,20 @@ static struct json *aggregated(struct arena *a, bool core)
 
 /* ---- legacy ---- */
 
-static struct json *api_versions(struct arena *a)
+/* address: of this server, or NULL */
+static struct json *api_versions(struct arena *a, const char *address)
 {
-    struct json *v = json_new_object(a), *versions = json_new_array(a);
+    struct json *v = json_new_object(a), *versions = json_new_array(a), *servers = json_new_array(a);
     json_set_str(a, v, "kind", json_new_str(a, "APIVersions"));
     json_append(versions, json_new_str(a, "v1"));
     json_set_str(a, v, "versions", versions);
-    json_set_str(a, v, "serverAddressByClientCIDRs", json_new_array(a));
+    if (address) {
+        struct json *one = json_new_object(a);
+        json_set_str(a, one, "clientCIDR", json_new_str(a, "0.0.0.0/0"));
+        json_set_str(a, one, "serverAddress", json_new_str(a, address));
+        json_append(servers, one);
+    }
+    json_set_str(a, v, "serverAddressByClientCIDRs", servers);
     return v;
 }
 
@@ -162,7 +169,7 @@ static struct json *legacy_resource(struct arena *a, const struct resource *res,
                  sub ? json_new_printf(a, "%s/%s", res->plural, sub->name) : json_new_str(a, res->plural));
     json_set_str(a, v, "singularName", json_new_str(a, sub ? "" : res->singular));
     json_set_str(a, v, "namespaced", json_new_bool(a, res->namespaced));
-    if (strcmp(group, res->group) || strcmp(version, res->version)) {
+    if (strcmp(group, res->group) != 0 || strcmp(version, res->version) != 0) {
         json_set_str(a, v, "group", json_new_str(a, group));
         json_set_str(a, v, "version", json_new_str(a, version));
     }
@@ -241,7 +248,8 @@ static struct json *build(struct api_request *r, bool wants_aggregated)
 {
     switch (r->route) {
     case ROUTE_API_VERSIONS:
-        return wants_aggregated ? aggregated(r->arena, true) : api_versions(r->arena);
+        return wants_aggregated ? aggregated(r->arena, true)
+                                : api_versions(r->arena, api_address_of(r->api, r->api->o.id));
     case ROUTE_API_GROUPS:
         return wants_aggregated ? aggregated(r->arena, false) : api_group_list(r->arena);
     case ROUTE_API_GROUP: {
@@ -259,8 +267,10 @@ void api_discovery(struct api_request *r)
     static const char *const types[] = {
         [ENCODE_JSON] = "application/json", [ENCODE_YAML] = "application/yaml", [ENCODE_PROTOBUF] = API_PROTOBUF};
     bool wants_aggregated = r->shape == SHAPE_DISCOVERY;
-    const char *key = arena_printf(r->arena, "%d %d %d %" SLICE_FMT "/%" SLICE_FMT, (int)r->route, wants_aggregated,
-                                   (int)r->encoding, SLICE_ARG(r->group), SLICE_ARG(r->version));
+    const char *address = r->route == ROUTE_API_VERSIONS ? api_address_of(r->api, r->api->o.id) : NULL;
+    const char *key =
+        arena_printf(r->arena, "%d %d %d %" SLICE_FMT "/%" SLICE_FMT " %s", (int)r->route, wants_aggregated,
+                     (int)r->encoding, SLICE_ARG(r->group), SLICE_ARG(r->version), address ? address : "");
     struct api_document *e = map_get(&r->api->documents, slice_str(key));
     if (!e)
         e = keep(r, slice_str(key), build(r, wants_aggregated));

@@ -161,8 +161,10 @@ static struct json *compute_eviction(struct api_request *r, struct write *w, str
     if (!alone)
         api_pod_condition(r, obj, "DisruptionTarget", "EvictionByEvictionAPI", "Eviction API: evicting");
     w->force_finalize = true;
-    if (!meta_is_deleting(old))
+    if (!meta_is_deleting(old)) {
         meta_set_deletion(r->arena, obj, loop_wall(r->api->loop) + grace * NS_PER_SEC, grace);
+        meta_set_generation(r->arena, obj, meta_generation(obj) + 1);
+    }
     return obj;
 }
 

@@ -182,11 +182,12 @@ static void on_close_adding(struct api_request *r)
 
 static void add_member(struct join *j)
 {
+    struct api_request *r = j->r;
     j->op = (struct members_op){
         .kind = MEMBERS_ADD, .peer = j->peer, .api = j->api, .witness = j->witness, .done = on_added};
-    j->r->waiting = j;
-    j->r->on_close = on_close_adding;
-    members_start(j->r->api->o.membership, &j->op);
+    r->waiting = j;
+    r->on_close = on_close_adding;
+    members_start(r->api->o.membership, &j->op);
 }
 
 static void on_close_noting(struct api_request *r)
@@ -220,7 +221,7 @@ static const char *intent_name(struct arena *a, const char *peer)
 {
     char name[RAFT_ADDR_MAX];
     size_t n = 0;
-    for (; peer[n] && n < sizeof name - 1; n++) {
+    for (; n < sizeof name - 1 && peer[n]; n++) {
         char c = peer[n];
         bool fine = c == '.' || c == '-' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
         name[n] = fine ? c : '_';

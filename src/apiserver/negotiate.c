@@ -90,9 +90,11 @@ static size_t parse_accept(struct slice accept, struct clause out[CLAUSES_MAX])
 
 /* The shape that as, g and v name. False when r has none such in that encoding. */
 static bool parse_shape(const struct api_request *r, enum api_encoding encoding, struct slice as, struct slice group,
-                        struct slice version, enum api_shape *ret)
+                        struct slice version, enum api_shape *ret, bool *ret_beta)
 {
-    bool meta = slice_eq_str(group, "meta.k8s.io") && slice_eq_str(version, "v1");
+    /* In v1beta1 a list's items have another number in protobuf. */
+    *ret_beta = slice_eq_str(version, "v1beta1") && encoding != ENCODE_PROTOBUF;
+    bool meta = slice_eq_str(group, "meta.k8s.io") && (slice_eq_str(version, "v1") || *ret_beta);
     if (r->route == ROUTE_API_VERSIONS || r->route == ROUTE_API_GROUPS) {
         *ret = SHAPE_DISCOVERY;
         return slice_eq_str(as, "APIGroupDiscoveryList") && slice_eq_str(group, "apidiscovery.k8s.io") &&
@@ -100,11 +102,13 @@ static bool parse_shape(const struct api_request *r, enum api_encoding encoding,
     }
     *ret = slice_eq_str(as, "Table") ? SHAPE_TABLE : SHAPE_PARTIAL;
     if (*ret == SHAPE_TABLE)
-        return meta && r->route == ROUTE_RESOURCE && encoding != ENCODE_PROTOBUF;
+        return meta && r->route == ROUTE_RESOURCE && encoding != ENCODE_PROTOBUF &&
+               (r->sub || (r->res->verbs & VERB_LIST)); /* what is never listed has no columns: reviews */
     return meta && (slice_eq_str(as, "PartialObjectMetadata") || slice_eq_str(as, "PartialObjectMetadataList"));
 }
 
-static bool parse_params(const struct api_request *r, size_t encoding, struct slice params, enum api_shape *ret)
+static bool parse_params(const struct api_request *r, size_t encoding, struct slice params, enum api_shape *ret,
+                         bool *ret_beta)
 {
     struct slice key, value, as = SLICE_NONE, group = SLICE_NONE, version = SLICE_NONE;
     while (next_param(&params, &key, &value)) {
@@ -119,7 +123,9 @@ static bool parse_params(const struct api_request *r, size_t encoding, struct sl
             return false;
     }
     *ret = SHAPE_OBJECT;
-    return (!as.n && !group.n && !version.n) || parse_shape(r, encodings[encoding].encoding, as, group, version, ret);
+    *ret_beta = false;
+    return (!as.n && !group.n && !version.n) ||
+           parse_shape(r, encodings[encoding].encoding, as, group, version, ret, ret_beta);
 }
 
 /* Sets r's encoding and shape. False when nothing that is accepted can be had. */
@@ -129,6 +135,7 @@ static bool choose(struct api_request *r)
     size_t n = parse_accept(slice_trim(r->accept), clauses);
     r->encoding = ENCODE_JSON;
     r->shape = SHAPE_OBJECT;
+    r->shape_beta = false;
     for (size_t i = 0; i < n; i++) {
         const struct clause *c = &clauses[i];
         for (size_t e = 0; e < sizeof encodings / sizeof *encodings; e++) {
@@ -137,10 +144,12 @@ static bool choose(struct api_request *r)
                               : slice_ieq(c->type, SLICE("application")) &&
                                     (is_star(c->subtype) || slice_ieq(c->subtype, slice_str(encodings[e].subtype)));
             enum api_shape shape;
-            if (!covers || !parse_params(r, e, c->params, &shape))
+            bool beta;
+            if (!covers || !parse_params(r, e, c->params, &shape, &beta))
                 continue;
             r->encoding = encodings[e].encoding;
             r->shape = shape;
+            r->shape_beta = beta;
             return true;
         }
     }

@@ -51,7 +51,7 @@ void api_nodes_free(struct api_nodes *n)
 /* Lets go of nodes that are gone. */
 static void forget_nodes(struct api_nodes *n, struct api_request *r)
 {
-    struct buf gone = BUF_INIT(NODE_CLIENTS_MAX * 256);
+    struct buf gone = BUF_INIT(256UL * NODE_CLIENTS_MAX);
     for (struct map_entry *e = map_first(&n->clients); e; e = map_next(&n->clients, e))
         if (!api_object(r, resource_core("nodes"), SLICE_NONE, e->key)) {
             buf_add_slice(&gone, e->key);
@@ -191,7 +191,7 @@ static void relay(struct api_request *r, const struct target *t, int unreachable
 void api_pod_log(struct api_request *r)
 {
     struct status st = {0};
-    struct target t;
+    struct target t = {0};
     if (find_target(r, "containerLogs", true, &t, &st))
         api_reply_status(r, &st);
     else if (!t.client)
@@ -207,7 +207,7 @@ void api_pod_stream(struct api_request *r)
         bool container;
     } rows[] = {{"exec", "exec", true}, {"attach", "attach", true}, {"portforward", "portForward", false}};
     struct status st = {0};
-    struct target t;
+    struct target t = {0};
     size_t i = 0;
     if (!r->http || !http_request(r->http)->upgrade) {
         api_reply_error(r, 400, "Upgrade request required");

@@ -168,6 +168,8 @@ static const struct api_fixed fixed[] = {
     {"/readyz", true, true, serve_health},
     {"/version", false, true, serve_version},
     {"/metrics", false, false, serve_metrics},
+    {"/.well-known/openid-configuration", false, false, api_issuer},
+    {"/openid/v1/jwks", false, false, api_issuer_keys},
     {"/pintle/v1/deleted", false, false, api_deleted},
     {"/pintle/v1/hash", false, false, api_hash},
     {"/pintle/v1/history", false, false, api_history},

@@ -22,4 +22,8 @@ void api_history(struct api_request *r);  /* history.c */
 void api_deleted(struct api_request *r);
 void api_hash(struct api_request *r);
 
+/* OpenID Connect discovery of the issuer of ServiceAccount tokens (issuer.c). */
+void api_issuer(struct api_request *r);
+void api_issuer_keys(struct api_request *r);
+
 #endif

@@ -74,26 +74,33 @@ static struct api_document *v2(struct api *api)
     return d ? d : make(api, key_v2, 0, api_n_operations, false);
 }
 
-static struct api_document *v2_protobuf(struct api *api)
+/* The protobuf form of a document, kept under key. */
+static struct api_document *protobuf_of(struct api *api, struct slice key, const struct api_document *json,
+                                        int (*encode)(struct buf *out, const struct json *document))
 {
-    struct api_document *d = map_get(&api->documents, key_v2_protobuf), *json = d ? NULL : v2(api);
-    if (d || !json)
-        return d;
+    struct api_document *d = NULL;
     struct arena a;
     struct buf out = BUF_INIT(OPENAPI_MAX);
     arena_init(&a, 512 << 20);
     const struct json *v = json_parse(&a, blob_slice(json->body), NULL, NULL, NULL);
-    if (v && !openapi_v2_protobuf(&out, v))
-        d = keep(api, key_v2_protobuf, buf_slice(&out));
+    if (v && !encode(&out, v))
+        d = keep(api, key, buf_slice(&out));
     arena_done(&a);
     buf_done(&out);
     return d;
 }
 
+static struct api_document *v2_protobuf(struct api *api)
+{
+    struct api_document *d = map_get(&api->documents, key_v2_protobuf), *json = d ? NULL : v2(api);
+    return d || !json ? d : protobuf_of(api, key_v2_protobuf, json, openapi_v2_protobuf);
+}
+
 /* What the client likes best, in the order it names things. */
 enum form { FORM_NONE, FORM_JSON, FORM_PROTOBUF };
 
-static enum form form_of(struct slice accept)
+/* names: the version's two names of its protobuf form. */
+static enum form form_of(struct slice accept, const char *const names[static 2])
 {
     struct slice one, type, params;
     if (!slice_trim(accept).n)
@@ -104,8 +111,7 @@ static enum form form_of(struct slice accept)
         type = slice_trim(type);
         if (slice_eq_str(type, "application/json") || slice_eq_str(type, "*/*") || slice_eq_str(type, "application/*"))
             return FORM_JSON;
-        if (slice_eq_str(type, "application/com.github.proto-openapi.spec.v2@v1.0+protobuf") ||
-            slice_eq_str(type, "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"))
+        if (slice_eq_str(type, names[0]) || slice_eq_str(type, names[1]))
             return FORM_PROTOBUF;
     }
     return FORM_NONE;
@@ -120,16 +126,16 @@ static void serve(struct api_request *r, const struct api_document *d, const cha
 
 void api_openapi_v2(struct api_request *r)
 {
-    enum form form = form_of(r->accept);
+    static const char *const names[] = {"application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
+                                        "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"};
+    enum form form = form_of(r->accept, names);
     const struct api_document *d = form == FORM_PROTOBUF ? v2_protobuf(r->api) : v2(r->api);
     if (form == FORM_NONE)
         api_reply_bytes(r, 406, "text/plain; charset=utf-8", chunk_static(SLICE("")));
     else if (!d)
         api_reply_error(r, 503, "memory is short, try again later");
     else
-        serve(r, d,
-              form == FORM_PROTOBUF ? "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
-                                    : "application/json");
+        serve(r, d, form == FORM_PROTOBUF ? names[0] : "application/json");
 }
 
 /* ---- v3 ---- */
@@ -166,6 +172,17 @@ static struct api_document *v3(struct api *api, struct arena *a, struct slice na
     return n ? make(api, key, first, n, true) : d;
 }
 
+/* Has the hash of the JSON: both are the document. */
+static struct api_document *v3_protobuf(struct api *api, struct arena *a, struct slice name,
+                                        const struct api_document *json)
+{
+    struct slice key = slice_str(arena_printf(a, "openapi/v3 protobuf %" SLICE_FMT, SLICE_ARG(name)));
+    struct api_document *d = map_get(&api->documents, key);
+    if (!d && (d = protobuf_of(api, key, json, openapi_v3_protobuf)))
+        memcpy(d->etag, json->etag, sizeof d->etag);
+    return d;
+}
+
 /* An etag without its quotes. */
 static struct slice hash_of(const struct api_document *d)
 {
@@ -200,7 +217,8 @@ static void note_hash(void *ctx, struct slice value)
 }
 
 /* With the right hash in its address a document never changes; with a wrong one it has moved. */
-static void serve_hashed(struct api_request *r, struct slice name, const struct api_document *d, struct slice hash)
+static void serve_hashed(struct api_request *r, struct slice name, const struct api_document *d, const char *type,
+                         struct slice hash)
 {
     enum { YEAR_S = 365 * 24 * 3600 };
     if (slice_eq(hash, hash_of(d))) {
@@ -209,7 +227,7 @@ static void serve_hashed(struct api_request *r, struct slice name, const struct 
         struct tm tm;
         if (gmtime_r(&t, &tm) && strftime(expires, sizeof expires, "%a, %d %b %Y %H:%M:%S GMT", &tm))
             r->expires = arena_printf(r->arena, "%s", expires);
-        serve(r, d, "application/json");
+        serve(r, d, type);
         return;
     }
     const char *to =
@@ -223,20 +241,29 @@ static void serve_hashed(struct api_request *r, struct slice name, const struct 
 
 void api_openapi_v3(struct api_request *r)
 {
+    static const char *const names[] = {"application/com.github.proto-openapi.spec.v3.v1.0+protobuf",
+                                        "application/com.github.proto-openapi.spec.v3@v1.0+protobuf"};
     struct slice name = slice_from(r->path, sizeof "/openapi/v3" - 1), hash = SLICE_NONE;
+    enum form form = form_of(r->accept, names);
     if (name.n <= 1) {
         serve_index(r);
         return;
     }
     name = slice_from(name, 1);
     const struct api_document *d = v3(r->api, r->arena, name);
+    bool known = d != NULL;
     api_query_each(r, SLICE("hash"), note_hash, &hash);
-    if (!d)
+    if (d && form == FORM_PROTOBUF)
+        d = v3_protobuf(r->api, r->arena, name, d);
+    const char *type = form == FORM_PROTOBUF ? names[0] : "application/json";
+    if (!known)
         api_reply_bytes(r, 404, "text/plain; charset=utf-8", chunk_static(SLICE("404 page not found\n")));
-    else if (form_of(r->accept) != FORM_JSON)
+    else if (form == FORM_NONE)
         api_reply_bytes(r, 406, "text/plain; charset=utf-8", chunk_static(SLICE("")));
+    else if (!d)
+        api_reply_error(r, 503, "memory is short, try again later");
     else if (hash.n)
-        serve_hashed(r, name, d, hash);
+        serve_hashed(r, name, d, type, hash);
     else
-        serve(r, d, "application/json");
+        serve(r, d, type);
 }

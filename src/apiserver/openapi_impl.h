@@ -41,7 +41,8 @@ void openapi_write_schemas(struct openapi *o);
 void openapi_write_paths(struct openapi *o, size_t first, size_t n);
 
 /* ---- openapi_proto.c ---- */
-/* Encodes a v2 document in the protobuf form that clients ask for. 0 or negative errno. */
+/* Encodes a v2 or v3 document in the protobuf form that clients ask for. 0 or negative errno. */
 int openapi_v2_protobuf(struct buf *out, const struct json *document);
+int openapi_v3_protobuf(struct buf *out, const struct json *document);
 
 #endif

@@ -32,12 +32,24 @@ struct json *api_object(struct api_request *r, const struct resource *res, struc
     return item ? api_item_json(r->api, r->arena, item) : NULL;
 }
 
+static const char *shape_version(const struct api_request *r)
+{
+    return r->shape_beta ? "meta.k8s.io/v1beta1" : "meta.k8s.io/v1";
+}
+
+static struct json *partial_of(const struct api_request *r, struct arena *a, const struct json *obj)
+{
+    struct json *v = print_partial(a, obj);
+    json_set_str(a, v, "apiVersion", json_new_str(a, shape_version(r)));
+    return v;
+}
+
 /* What a row carries beside its cells: includeObject=None, Metadata (default) or Object. */
 static struct json *row_object(struct api_request *r, struct arena *a, struct json *obj)
 {
     if (slice_eq_str(r->options.include_object, "None"))
         return NULL;
-    return slice_eq_str(r->options.include_object, "Object") ? obj : print_partial(a, obj);
+    return slice_eq_str(r->options.include_object, "Object") ? obj : partial_of(r, a, obj);
 }
 
 static struct json *table_of(struct api_request *r, struct arena *a, const struct json *obj, struct json *row,
@@ -45,7 +57,7 @@ static struct json *table_of(struct api_request *r, struct arena *a, const struc
 {
     struct json *t = json_new_object(a), *meta = json_new_object(a), *rows = json_new_array(a);
     json_set_str(a, t, "kind", json_new_str(a, "Table"));
-    json_set_str(a, t, "apiVersion", json_new_str(a, "meta.k8s.io/v1"));
+    json_set_str(a, t, "apiVersion", json_new_str(a, shape_version(r)));
     json_set_str(a, meta, "resourceVersion", json_clone(a, json_path(obj, "metadata.resourceVersion")));
     json_set_str(a, t, "metadata", meta);
     json_set_str(a, t, "columnDefinitions", columns ? print_columns(a, r->res) : json_new_null(a));
@@ -68,7 +80,7 @@ static struct json *shape_object(struct api_request *r, struct arena *a, struct 
     if (!obj || r->shape == SHAPE_OBJECT)
         return obj;
     if (r->shape == SHAPE_PARTIAL)
-        return print_partial(a, obj);
+        return partial_of(r, a, obj);
     struct json *row = print_row(a, r->res, obj, loop_wall(r->api->loop), row_object(r, a, obj));
     return row_only ? row : table_of(r, a, obj, row, columns);
 }
@@ -83,7 +95,7 @@ struct json *api_output_tree(struct api_request *r, struct arena *a, struct json
     if (r->shape == SHAPE_OBJECT)
         return obj;
     if (r->shape == SHAPE_PARTIAL)
-        return print_partial(a, obj);
+        return partial_of(r, a, obj);
     struct json *row = print_row(a, r->res, obj, loop_wall(r->api->loop), row_object(r, a, obj));
     return table_of(r, a, obj, row, columns);
 }
@@ -92,7 +104,7 @@ struct json *api_output_tree(struct api_request *r, struct arena *a, struct json
 
 struct api_kind api_answer_kind(const struct api_request *r, bool list)
 {
-    static const char meta[] = "meta.k8s.io/v1";
+    const char *meta = shape_version(r);
     switch (r->shape) {
     case SHAPE_TABLE:
         return (struct api_kind){meta, "Table"};
@@ -179,7 +191,8 @@ static int encode_item(struct api_request *r, struct buf *out, const struct json
 
 static unsigned form_of(const struct api_request *r, bool alone)
 {
-    return (unsigned)r->res->index << 5 | (unsigned)alone << 4 | (unsigned)r->encoding << 2 | (unsigned)r->shape;
+    return (unsigned)r->res->index << 6 | (unsigned)r->shape_beta << 5 | (unsigned)alone << 4 |
+           (unsigned)r->encoding << 2 | (unsigned)r->shape;
 }
 
 static struct blob *make_item(struct api_request *r, const struct store_item *item, bool alone)

@@ -106,6 +106,7 @@ struct api_request {
     enum api_patch_type patch_type;
     enum api_encoding encoding;
     enum api_shape shape;
+    bool shape_beta; /* a Table or PartialObjectMetadata in meta.k8s.io/v1beta1, as old clients ask */
 
     struct user user;
     /* Of a write that another replica passed on: what it is remembered by, and, when it was passed on before without an

@@ -139,15 +139,18 @@ void api_self_review(struct api_request *r)
     api_reply_json(r, 201, obj);
 }
 
-void api_token_review(struct api_request *r)
+static void review_token(struct api_request *r, int err)
 {
     struct status st = {0};
     struct arena *a = r->arena;
     const char *why = "token review is not available without an authenticator";
     struct user u;
-    struct json *obj = api_decode(r, r->res, NULL, false, &st);
+    struct json *obj = err ? NULL : api_decode(r, r->res, NULL, false, &st);
     if (!obj) {
-        api_reply_status(r, &st);
+        if (err)
+            api_reply_errno(r, err, "confirming the state");
+        else
+            api_reply_status(r, &st);
         return;
     }
     struct slice aud = json_string(json_at(json_path(obj, "spec.audiences"), 0));
@@ -160,4 +163,10 @@ void api_token_review(struct api_request *r)
         json_set_str(a, status, "user", user_json(a, &u));
     json_set_str(a, obj, "status", status);
     api_reply_json(r, 201, obj);
+}
+
+/* A token may be of an account that was made a moment ago, at another replica: first this one has to know it too. */
+void api_token_review(struct api_request *r)
+{
+    api_when_confirmed(r, review_token);
 }

@@ -23,7 +23,7 @@ bool api_is_sealed(const struct store_item *item)
 static struct slice sealed_text(const struct store_item *item)
 {
     struct slice v = slice_from(blob_slice(item->value), item->type_len);
-    const char *at = memmem(v.p, v.n, member, sizeof(member) - 1);
+    const char *at = v.n ? memmem(v.p, v.n, member, sizeof(member) - 1) : NULL;
     if (!at)
         return SLICE_NONE;
     v = slice_from(v, (size_t)(at - v.p) + sizeof(member) - 1);

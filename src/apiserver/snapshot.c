@@ -96,7 +96,8 @@ static void piece_done(struct loop_work *w)
     }
     struct chunk c = chunk_take(b);
     loop_timer_start(s->loop, &s->stall, SNAPSHOT_STALL_MS);
-    s->r->responder->write(s->r, &c, 1);
+    struct api_request *r = s->r;
+    r->responder->write(r, &c, 1);
     if (!s->r)
         return; /* the client went away meanwhile */
     if (s->rv == 1)

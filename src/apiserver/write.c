@@ -41,7 +41,7 @@ static struct json *decode_text(struct api_request *r, struct check *check, stru
         return NULL;
     }
     if (is_yaml(r)) {
-        v = yaml_parse(r->arena, r->body, &message);
+        v = yaml_parse_noting(r->arena, r->body, check ? check_on_yaml_duplicate : NULL, check, &message);
     } else {
         v = json_parse(r->arena, r->body, &err, check ? check_on_duplicate : NULL, check);
         message = err.message;
@@ -367,9 +367,8 @@ static void write_refused(struct api_request *r, struct write *w, int err)
 {
     struct status st;
     bool again = w->tries < API_TXN_RETRIES && !w->expected;
-    if (err == -EEXIST && !w->generated_name && !w->may_create) {
-        reply_exists(r, w);
-    } else if ((err == -EEXIST || err == -ESTALE || err == -ENOENT) && again) {
+    bool taken = err == -EEXIST && !w->generated_name && !w->may_create;
+    if (again && !taken && (err == -EEXIST || err == -ESTALE || err == -ENOENT)) {
         write_try(r);
     } else if (err == -EEXIST) {
         reply_exists(r, w);
@@ -566,14 +565,15 @@ static bool may_vanish(const struct write *w)
            json_int(json_path(w->obj, "metadata.deletionGracePeriodSeconds"), 0) == 0;
 }
 
-/* What lists are selected by, as the stored version calls it, whichever version was written. */
-static int add_attrs(struct api_request *r, struct write *w)
+/* From here on the object is as it is stored, whichever version was written; also what lists are selected by. */
+static int to_storage(struct api_request *r, struct write *w)
 {
     const struct resource *res = storage_of(w->res);
-    const struct json *obj = w->obj;
-    if (res != w->res && res->n_selectable)
-        obj = object_convert(r->arena, res, json_clone(r->arena, w->obj));
-    return obj ? api_attrs(r->arena, res, obj, &w->attrs) : -ENOMEM;
+    struct json *obj = res == w->res ? w->obj : object_convert(r->arena, res, json_clone(r->arena, w->obj));
+    if (!obj)
+        return -ENOMEM;
+    w->obj = obj;
+    return api_attrs(r->arena, res, obj, &w->attrs);
 }
 
 static void add_warning(void *ctx, const char *text)
@@ -600,7 +600,7 @@ static void write_object(struct api_request *r, struct write *w, struct json *ol
         write_done(w);
         answer_item(r, w, item, false);
         item_unref(item);
-    } else if (add_attrs(r, w)) {
+    } else if (to_storage(r, w)) {
         write_done(w);
         api_reply_error(r, 413, "the object has more labels than the limit allows");
     } else {

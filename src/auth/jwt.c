@@ -125,7 +125,7 @@ int jwt_sign(const struct pki_key *k, const struct json *claims, struct buf *out
     if (!rv)
         rv = base64url_encode(out, buf_slice(&part));
     buf_done(&part);
-    struct buf sig = BUF_INIT(4 * RSA_SIG_MAX);
+    struct buf sig = BUF_INIT(4UL * RSA_SIG_MAX);
     if (!rv)
         rv = sign_bytes(k, slice_of(out->p + start, out->n - start), &sig);
     if (!rv)

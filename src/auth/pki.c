@@ -593,7 +593,7 @@ static int tell_name(const GENERAL_NAME *g, void (*each)(void *ctx, bool is_ip, 
     int type;
     const ASN1_STRING *value = GENERAL_NAME_get0_value(g, &type);
     const unsigned char *p = value ? ASN1_STRING_get0_data(value) : NULL;
-    int n = type == GEN_DNS || type == GEN_IPADD ? ASN1_STRING_length(value) : 0;
+    int n = p && (type == GEN_DNS || type == GEN_IPADD) ? ASN1_STRING_length(value) : 0;
     if (type == GEN_DNS && n > 0 && n < (int)sizeof text && !memchr(p, '\0', (size_t)n)) {
         memcpy(text, p, (size_t)n);
         text[n] = '\0';

@@ -15,8 +15,8 @@ static bool read_texts(struct texts *t, struct arena *a, const struct json *list
     size_t n = json_len(list);
     struct slice *items = n ? arena_alloc(a, n * sizeof *items) : NULL;
     *t = (struct texts){items, 0};
-    if (n && !items)
-        return false;
+    if (!items)
+        return n == 0;
     json_each (it, list)
         if (json_is(it, JSON_STRING))
             items[t->n++] = arena_copy(a, json_string(it));

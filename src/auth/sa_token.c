@@ -23,7 +23,7 @@ static struct slice next_block(struct slice *text)
     const char *from = text->n ? memmem(text->p, text->n, begin, sizeof begin - 1) : NULL;
     if (!from)
         return SLICE_NONE;
-    struct slice rest = slice_from(*text, (size_t)(from - text->p));
+    struct slice rest = slice_of(from, text->n - (size_t)(from - text->p));
     const char *to = memmem(rest.p, rest.n, end, sizeof end - 1);
     const char *line = to ? memchr(to, '\n', rest.n - (size_t)(to - rest.p)) : NULL;
     size_t n = line ? (size_t)(line - rest.p) + 1 : rest.n;
@@ -90,6 +90,11 @@ void sa_signer_free(struct sa_signer *s)
 static const struct pki_key *const *keys_of(const struct sa_signer *s)
 {
     return (const struct pki_key *const *)s->keys;
+}
+
+const char *sa_signer_algorithm(const struct sa_signer *s)
+{
+    return jwt_algorithm(s->keys[0]);
 }
 
 int sa_signer_jwks(const struct sa_signer *s, struct buf *out)

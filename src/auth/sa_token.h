@@ -42,6 +42,8 @@ struct sa_check {
  * groups and, as extra, its token id, pod and node. 0, -EACCES with *why (static text), -ENOMEM. */
 int sa_token_verify(const struct sa_signer *s, const struct sa_check *c, struct slice token, struct arena *a,
                     struct user *u, const char **why);
+/* How tokens are signed: "ES256" or "RS256". */
+const char *sa_signer_algorithm(const struct sa_signer *s);
 /* JWKS (RFC 7517) of the public keys as JSON text. */
 int sa_signer_jwks(const struct sa_signer *s, struct buf *out);
 

@@ -58,7 +58,9 @@ static inline struct list *list_pop(struct list *head)
 }
 
 /* Walks the list; the body may remove the current node. */
+/* NOLINTBEGIN(bugprone-macro-parentheses): it is the name of what is declared */
 #define list_each(it, head)                                                                                            \
     for (struct list *it = (head)->next, *it##_next = it->next; it != (head); it = it##_next, it##_next = it->next)
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 #endif

@@ -19,13 +19,13 @@ void *mem_try(size_t n);
 /* Like realloc: p may be NULL. On NULL the old block is still valid. */
 void *mem_try_realloc(void *p, size_t n);
 /* n bytes, uninitialised; never NULL: stops the process instead. */
-void *mem_alloc(size_t n);
+void *mem_alloc(size_t n) __attribute__((returns_nonnull));
 /* n zeroed bytes; never NULL. */
-void *mem_zalloc(size_t n);
+void *mem_zalloc(size_t n) __attribute__((returns_nonnull));
 /* A copy of n bytes of p; never NULL. */
-void *mem_dup(const void *p, size_t n);
+void *mem_dup(const void *p, size_t n) __attribute__((returns_nonnull));
 /* A NUL-terminated copy of n bytes of p; never NULL. */
-char *mem_strndup(const char *p, size_t n);
+char *mem_strndup(const char *p, size_t n) __attribute__((returns_nonnull));
 /* Frees what any of the above returned; NULL is fine. */
 void mem_free(void *p);
 

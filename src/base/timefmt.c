@@ -59,6 +59,11 @@ void time_format_sec(int64_t ns, char out[TIME_SEC_LEN + 1])
              c.day % 100u, c.hour % 100u, c.minute % 100u, c.second % 100u);
 }
 
+void time_format_ms(uint64_t ms, char out[TIME_SEC_LEN + 1])
+{
+    time_format_sec((int64_t)(ms * NS_PER_MS), out);
+}
+
 void time_format_micro(int64_t ns, char out[TIME_MICRO_LEN + 1])
 {
     struct civil c = civil_of(ns);
@@ -122,8 +127,8 @@ bool time_parse(struct slice s, int64_t *ret_ns)
     size_t at = 19;
     if (!parse_civil(s, &c) || !parse_fraction(s, &at, &fraction) || !parse_offset(s, at, &offset))
         return false;
-    int64_t secs =
-        days_from_civil(c.year, c.month, c.day) * 86400 + (int64_t)c.hour * 3600 + c.minute * 60 + c.second - offset;
+    int64_t secs = days_from_civil(c.year, c.month, c.day) * 86400 + (int64_t)c.hour * 3600 + (int64_t)c.minute * 60 +
+                   c.second - offset;
     /* int64 nanoseconds reach from 1677 to 2262. */
     if (secs < -9223372036 || secs > 9223372035)
         return false;

@@ -11,6 +11,8 @@ enum { TIME_SEC_LEN = 20, TIME_MICRO_LEN = 27 };
 
 /* "2026-11-21T08:00:00Z" and a NUL. */
 void time_format_sec(int64_t ns, char out[TIME_SEC_LEN + 1]);
+/* The same of milliseconds, as the log and backups keep them. */
+void time_format_ms(uint64_t ms, char out[TIME_SEC_LEN + 1]);
 /* "2026-11-21T08:00:00.000000Z" and a NUL. */
 void time_format_micro(int64_t ns, char out[TIME_MICRO_LEN + 1]);
 /* Reads RFC 3339 with any fraction and any offset. False when s is not one. */

@@ -46,11 +46,6 @@ static int find_subdirs(struct loop *l, const char *dir, const char *command, st
     return 1;
 }
 
-static void time_text(uint64_t ms, char out[TIME_SEC_LEN + 1])
-{
-    time_format_sec((int64_t)(ms * NS_PER_MS), out);
-}
-
 /* ---- restoring ---- */
 
 static int read_target(const struct archive_options *o, const char *command, struct archive_target *t)
@@ -123,7 +118,7 @@ int archive_load(struct loop *l, const struct archive_options *o, const char *co
         store_free(best.store);
         return 1;
     }
-    time_text(best.point.time_ms, time);
+    time_format_ms(best.point.time_ms, time);
     printf("%s: revision %" PRIu64 ", %s\n", best.dir, best.point.revision, time);
     store_free(state->store);
     *state = (struct fresh_state){best.store, best.point.index, best.point.term, best.point.digest};
@@ -167,8 +162,8 @@ static int verify_chains(const struct archive *a, const char *command)
         }
         int err = archive_restore_from(a, i, &all, s, &p, why);
         store_free(s);
-        time_text(p.base.time_ms, from);
-        time_text(p.time_ms, to);
+        time_format_ms(p.base.time_ms, from);
+        time_format_ms(p.time_ms, to);
         if (p.index)
             printf("%s: revisions %" PRIu64 " to %" PRIu64 ", %s to %s: replayed, every hash fits\n", a->dir,
                    p.base.revision, p.revision, from, to);
@@ -223,8 +218,8 @@ static const struct option_row list_rows[] = {
 static void print_range(const char *dir, const struct archive_range *r, bool json, bool first)
 {
     char from[TIME_SEC_LEN + 1], to[TIME_SEC_LEN + 1];
-    time_text(r->from_ms, from);
-    time_text(r->to_ms, to);
+    time_format_ms(r->from_ms, from);
+    time_format_ms(r->to_ms, to);
     if (json)
         printf("%s{\"directory\":\"%s\",\"cluster\":\"%" PRIx64 "\",\"fromRevision\":%" PRIu64
                ",\"toRevision\":%" PRIu64 ",\"fromTime\":\"%s\",\"toTime\":\"%s\"}",

@@ -21,20 +21,6 @@ static int fail(const char *what, int err)
     return 1;
 }
 
-/* Makes a directory and those above it. */
-static void make_dirs(struct fs *fs, const char *path)
-{
-    char part[PATH_MAX_LEN];
-    for (size_t i = 1; path[i] && i < sizeof part; i++) {
-        if (path[i] != '/')
-            continue;
-        memcpy(part, path, i);
-        part[i] = '\0';
-        fs_mkdir(fs, part);
-    }
-    fs_mkdir(fs, path);
-}
-
 /* ---- cert init ---- */
 
 struct init_options {
@@ -55,7 +41,7 @@ static int init_files(struct loop *l, const char *dir)
     in_dir(cert, dir, "ca.crt");
     in_dir(ca_key, dir, "ca.key");
     in_dir(sa_key, dir, "sa.key");
-    make_dirs(loop_fs(l), dir);
+    fs_mkdirs(loop_fs(l), dir);
     if (!pki_pair_load(loop_fs(l), cert, ca_key, &ca)) {
         pki_pair_free(ca);
         fprintf(stderr, "pintle: %s is there already; nothing was changed\n", cert);
@@ -170,7 +156,7 @@ static int issue(struct loop *l, struct issue_options *o)
     in_dir(ca_key, o->ca_dir, "ca.key");
     snprintf(cert, sizeof cert, "%s/%s.crt", o->dir, base);
     snprintf(key, sizeof key, "%s/%s.key", o->dir, base);
-    make_dirs(fs, o->dir);
+    fs_mkdirs(fs, o->dir);
     struct pki_request q = {.common_name = common_name,
                             .orgs = o->orgs.at,
                             .n_orgs = o->orgs.n,

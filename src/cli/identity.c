@@ -81,7 +81,7 @@ int identity_load(struct fs *fs, const char *data_dir, struct identity *ret)
     struct arena a;
     struct identity read;
     int rv = pki_file_read(fs, path_of(path, data_dir), &text);
-    arena_init(&a, 4 * IDENTITY_FILE_MAX);
+    arena_init(&a, 4UL * IDENTITY_FILE_MAX);
     if (!rv && !read_all(json_parse(&a, buf_slice(&text), NULL, NULL, NULL), &read))
         rv = -EBADMSG;
     if (!rv)
@@ -111,7 +111,7 @@ int identity_save(struct fs *fs, const char *data_dir, const struct identity *i)
     char path[IDENTITY_PATH_MAX];
     struct arena a;
     struct buf text = BUF_INIT(IDENTITY_FILE_MAX);
-    arena_init(&a, 4 * IDENTITY_FILE_MAX);
+    arena_init(&a, 4UL * IDENTITY_FILE_MAX);
     struct json *v = json_new_object(&a);
     json_set_str(&a, v, "id", json_new_int(&a, (int64_t)i->id));
     json_set_str(&a, v, "clusterId", json_new_printf(&a, "%" PRIx64, i->cluster_id));

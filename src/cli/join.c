@@ -177,7 +177,7 @@ static void write_request(const struct joining *j, struct buf *out)
 static enum outcome judge(struct joining *j, const char *address)
 {
     struct arena a;
-    arena_init(&a, 4 * JOIN_ANSWER_MAX);
+    arena_init(&a, 4UL * JOIN_ANSWER_MAX);
     struct json *status = j->err ? NULL : json_parse(&a, buf_slice(&j->answer), NULL, NULL, NULL);
     struct slice message = json_path_string(status, "message");
     const char *text = arena_printf(&a, "%" SLICE_FMT, SLICE_ARG(message));
@@ -255,7 +255,7 @@ static bool take_member(const struct json *v, struct identity *ret)
 static int take_answer(struct joining *j, const char *address, struct identity *ret)
 {
     struct arena a;
-    arena_init(&a, 4 * JOIN_ANSWER_MAX);
+    arena_init(&a, 4UL * JOIN_ANSWER_MAX);
     const struct json *v = json_parse(&a, buf_slice(&j->answer), NULL, NULL, NULL);
     *ret = (struct identity){.id = (uint64_t)json_int(json_get_str(v, "id"), 0),
                              .cluster_id = identity_cluster(json_path_string(v, "clusterId")),
@@ -286,19 +286,6 @@ static int read_token(struct joining *j)
     pki_wipe(&text);
     buf_done(&text);
     return ok ? 0 : fail("--token: want ID.SECRET.AUTHORITY, as `pintle token create` prints it");
-}
-
-static void make_dirs(struct fs *fs, const char *path)
-{
-    char part[IDENTITY_PATH_MAX];
-    for (size_t i = 1; path[i] && i < sizeof part; i++) {
-        if (path[i] != '/')
-            continue;
-        memcpy(part, path, i);
-        part[i] = '\0';
-        fs_mkdir(fs, part);
-    }
-    fs_mkdir(fs, path);
 }
 
 /* The key of an earlier attempt, or a new one. */
@@ -355,8 +342,8 @@ int join_cluster(struct loop *l, const struct join_options *o, struct identity *
                         .answer = BUF_INIT(JOIN_ANSWER_MAX)};
     int rv = read_token(&j);
     if (!rv) {
-        make_dirs(loop_fs(l), o->data_dir);
-        make_dirs(loop_fs(l), o->cert_dir);
+        fs_mkdirs(loop_fs(l), o->data_dir);
+        fs_mkdirs(loop_fs(l), o->cert_dir);
         rv = prepare_key(&j);
     }
     if (!rv)

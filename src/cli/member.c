@@ -25,26 +25,21 @@ static const char *text(struct arena *a, const struct json *v, const char *name)
     return s.n ? arena_printf(a, "%" SLICE_FMT, SLICE_ARG(s)) : "-";
 }
 
-static bool flag(const struct json *v, const char *name)
-{
-    return json_bool(json_get_str(v, name), false);
-}
-
 static const char *state_of(struct arena *a, const struct json *m)
 {
     int64_t behind = json_int(json_get_str(m, "behind"), 0);
-    if (!flag(m, "connected") && !flag(m, "self"))
+    if (!json_flag(m, "connected") && !json_flag(m, "self"))
         return "not connected";
     if (behind)
         return arena_printf(a, "%ld behind", behind);
-    return flag(m, "pinned") ? "demoted by hand" : "";
+    return json_flag(m, "pinned") ? "demoted by hand" : "";
 }
 
 static void print_members(struct arena *a, const struct json *v)
 {
     printf("%-5s %-8s %-22s %-22s %s\n", "ID", "ROLE", "PEERS", "API", "STATE");
     json_each (m, json_get_str(v, "members")) {
-        const char *role = flag(m, "leader") ? "leader" : flag(m, "witness") ? "witness" : text(a, m, "role");
+        const char *role = json_flag(m, "leader") ? "leader" : json_flag(m, "witness") ? "witness" : text(a, m, "role");
         printf("%-5ld %-8s %-22s %-22s %s\n", json_int(json_get_str(m, "id"), 0), role, text(a, m, "peer"),
                text(a, m, "api"), state_of(a, m));
     }

@@ -92,7 +92,7 @@ static void ask(struct remote *r, size_t i, const char *method, const char *path
 static void print_refusal(const struct remote *r, const char *address)
 {
     struct arena a;
-    arena_init(&a, 4 * REMOTE_ERROR_MAX);
+    arena_init(&a, 4UL * REMOTE_ERROR_MAX);
     struct slice message = json_path_string(json_parse(&a, buf_slice(&r->error), NULL, NULL, NULL), "message");
     if (!message.n)
         message = buf_slice(&r->error);

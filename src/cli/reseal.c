@@ -60,7 +60,7 @@ static int reseal_page(struct remote *r, const struct resource *res, char path[2
     if (more.n) {
         char base[PATH_BYTES];
         path_of(base, res, SLICE_NONE, SLICE_NONE);
-        snprintf(path, 2 * PATH_BYTES, "%s?limit=100&continue=%" SLICE_FMT, base, SLICE_ARG(more));
+        snprintf(path, 2UL * PATH_BYTES, "%s?limit=100&continue=%" SLICE_FMT, base, SLICE_ARG(more));
     }
     json_each (item, json_get_str(list, "items")) {
         char one[PATH_BYTES];

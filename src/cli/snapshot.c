@@ -15,11 +15,6 @@
 
 enum { PATH_MAX_BYTES = 1024, PROGRESS_NS = 500000000, MIB = 1 << 20 };
 
-static void time_text(uint64_t ms, char out[TIME_SEC_LEN + 1])
-{
-    time_format_sec((int64_t)(ms * NS_PER_MS), out);
-}
-
 /* The one positional argument, or NULL after a message. */
 static const char *file_argument(const struct command *c, char **rest, int n)
 {
@@ -117,7 +112,7 @@ static void print_saved(const struct saving *s)
     char time[TIME_SEC_LEN + 1];
     const struct backup_info *i = &s->check.info;
     double took = seconds_since(remote_loop(s->remote), s->started), mib = (double)s->at / MIB;
-    time_text(i->time_ms, time);
+    time_format_ms(i->time_ms, time);
     if (remote_wants_json(s->remote)) {
         printf("{\"file\":\"%s\",\"bytes\":%" PRIu64 ",\"stateBytes\":%" PRIu64 ",\"revision\":%" PRIu64
                ",\"index\":%" PRIu64 ",\"time\":\"%s\",\"hash\":\"%016" PRIx64 "\",\"cluster\":\"%" PRIx64
@@ -247,8 +242,8 @@ static int check_file(struct fs *fs, const char *path, struct verified *v, char 
 static void print_verified(const char *path, const struct verified *v)
 {
     char time[TIME_SEC_LEN + 1], made[TIME_SEC_LEN + 1];
-    time_text(v->info.time_ms, time);
-    time_text(v->info.made_ms, made);
+    time_format_ms(v->info.time_ms, time);
+    time_format_ms(v->info.made_ms, made);
     printf("%s: whole and undamaged\n", path);
     printf("made      %s, of cluster %" PRIx64 ", format %u\n", made, v->info.cluster_id, v->info.format);
     printf("state     revision %" PRIu64 ", %s, hash %016" PRIx64 "\n", v->info.revision, time, v->info.hash);
@@ -262,8 +257,8 @@ static void print_verified(const char *path, const struct verified *v)
 static void print_verified_json(const char *path, const struct verified *v, const char *compared)
 {
     char time[TIME_SEC_LEN + 1], made[TIME_SEC_LEN + 1];
-    time_text(v->info.time_ms, time);
-    time_text(v->info.made_ms, made);
+    time_format_ms(v->info.time_ms, time);
+    time_format_ms(v->info.made_ms, made);
     printf("{\"file\":\"%s\",\"bytes\":%" PRIu64 ",\"made\":\"%s\",\"cluster\":\"%" PRIx64
            "\",\"format\":%u,\"revision\":%" PRIu64 ",\"time\":\"%s\",\"hash\":\"%016" PRIx64 "\",\"objects\":%" PRIu64
            ",\"events\":%" PRIu64 ",\"server\":\"%s\",\"tables\":{",

@@ -201,20 +201,15 @@ static void judge_replica(struct view *v, const struct asked *q)
     judge_alarms(v, q);
 }
 
-static bool flag(const struct json *m, const char *name)
-{
-    return json_bool(json_get_str(m, name), false);
-}
-
 static void judge_members(struct view *v)
 {
     json_each (m, json_get_str(v->members, "members")) {
         int64_t id = json_int(json_get_str(m, "id"), 0), behind = json_int(json_get_str(m, "behind"), 0);
-        if (flag(m, "witness") && !flag(m, "connected"))
+        if (json_flag(m, "witness") && !json_flag(m, "connected"))
             advise(v, DEGRADED, "member %ld, the witness, is not connected to the leader", id);
         else if (slice_eq_str(json_path_string(m, "role"), "spare"))
             advise(v, HEALTHY, "member %ld is joining", id);
-        else if (flag(m, "connected") && behind > STATUS_LAG_MAX)
+        else if (json_flag(m, "connected") && behind > STATUS_LAG_MAX)
             advise(v, DEGRADED, "member %ld is %ld entries behind: it catches up, or its disk or network is slow", id,
                    behind);
     }
@@ -288,7 +283,7 @@ static void print_table(const struct view *v)
     json_each (m, json_get_str(v->members, "members"))
         if (!json_path_string(m, "api").n)
             printf("%-4ld %-24" SLICE_FMT " %s\n", json_int(json_get_str(m, "id"), 0),
-                   SLICE_ARG(json_path_string(m, "peer")), flag(m, "witness") ? "witness" : "-");
+                   SLICE_ARG(json_path_string(m, "peer")), json_flag(m, "witness") ? "witness" : "-");
     int64_t survives = json_int(json_path(v->members, "quorum.survives"), 0);
     printf("\n%s", v->health == HEALTHY ? "Healthy" : v->health == DEGRADED ? "Degraded" : "No quorum");
     if (survives && v->health != NO_QUORUM)
@@ -352,7 +347,7 @@ static int show(const struct status_options *o, struct loop *l, struct tls_conte
     struct view *v = mem_new(struct view);
     v->loop = l;
     v->tls = tls;
-    arena_init(&v->a, 4 * STATUS_BODY_MAX);
+    arena_init(&v->a, 4UL * STATUS_BODY_MAX);
     find_members(v, o);
     ask_members(v);
     judge(v);

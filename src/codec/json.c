@@ -288,6 +288,11 @@ bool json_bool(const struct json *v, bool fallback)
     return json_is(v, JSON_BOOL) ? v->u.boolean : fallback;
 }
 
+bool json_flag(const struct json *obj, const char *name)
+{
+    return json_bool(json_get_str(obj, name), false);
+}
+
 static double as_real(const struct json *v)
 {
     return v->type == JSON_INT ? (double)v->u.integer : v->u.real;

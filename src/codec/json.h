@@ -83,6 +83,7 @@ static inline size_t json_len(const struct json *v)
 {
     return v && v->type >= JSON_ARRAY ? v->u.items.n : 0;
 }
+/* NOLINTNEXTLINE(bugprone-macro-parentheses): it is the name of what is declared */
 #define json_each(it, v) for (struct json *it = json_first(v); it; it = it->next)
 
 /* The member, or NULL when absent or v is no object. A JSON null is returned as a value. */
@@ -96,6 +97,8 @@ struct slice json_string(const struct json *v);
 /* The integer (a real without fraction counts), or fallback. */
 int64_t json_int(const struct json *v, int64_t fallback);
 bool json_bool(const struct json *v, bool fallback);
+/* Whether the member of an object is there and true. */
+bool json_flag(const struct json *obj, const char *name);
 /* Shorthands over json_path. */
 static inline struct slice json_path_string(const struct json *v, const char *path)
 {

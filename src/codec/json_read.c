@@ -143,7 +143,7 @@ struct json *json_parse(struct arena *a, struct slice text, struct json_error *e
                         void (*dup)(void *ctx, const char *path, struct slice name), void *ctx)
 {
     static const yyjson_alc alc = {.malloc = alloc_cb, .realloc = realloc_cb, .free = free_cb};
-    struct json_error ignored;
+    struct json_error ignored = {0};
     struct reader r = {.a = a, .err = err ? err : &ignored, .dup = dup, .ctx = ctx};
     yyjson_read_err why;
     *r.err = (struct json_error){.message = ""};

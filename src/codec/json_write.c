@@ -79,7 +79,7 @@ static void shortest(char text[40], double v, const char *fmt, int from)
 {
     for (int digits = from; digits <= 17; digits++) {
         snprintf(text, 40, fmt, digits, v);
-        if (memcmp(&v, &(double){strtod(text, NULL)}, sizeof v) == 0)
+        if (strtod(text, NULL) == v)
             return;
     }
 }
@@ -95,7 +95,7 @@ static int write_real(struct buf *out, double v)
     double size = fabs(v);
     shortest(text, v, "%.*e", 0);
     char *e = strchr(text, 'e');
-    int exponent = atoi(e + 1);
+    int exponent = (int)strtol(e + 1, NULL, 10);
     int fraction = (int)(e - text) - (v < 0) - 2; /* digits behind the point, -1 without one */
     int decimals = (fraction < 0 ? 0 : fraction) - exponent;
     if (size < 1e-6 || size >= 1e21) {

@@ -14,6 +14,8 @@ struct loader {
     yaml_event_t event; /* the current one */
     struct map anchors; /* name → struct json, finished ones only */
     const char *error;
+    yaml_duplicate_fn duplicate;
+    void *ctx;
 };
 
 /* ---- scalars ---- */
@@ -167,17 +169,21 @@ static struct json *load_mapping(struct loader *l, unsigned depth)
 {
     struct json *obj = json_new_object(l->a), *merge = NULL;
     while (next_event(l) && l->event.type != YAML_MAPPING_END_EVENT) {
-        struct slice key;
+        struct slice key = SLICE_NONE;
+        size_t line = l->event.start_mark.line + 1;
         bool plain = l->event.type == YAML_SCALAR_EVENT && l->event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
         if (!key_text(l, &key) || !next_event(l))
             return NULL;
         struct json *v = load_node(l, depth + 1);
         if (!v)
             return NULL;
-        if (plain && slice_eq_str(key, "<<"))
+        if (plain && slice_eq_str(key, "<<")) {
             merge = v;
-        else
-            json_set(l->a, obj, key, v);
+            continue;
+        }
+        if (l->duplicate && json_get(obj, key))
+            l->duplicate(l->ctx, line, key);
+        json_set(l->a, obj, key, v);
     }
     if (l->error || (merge && !merge_into(l, obj, merge)))
         return NULL;
@@ -250,7 +256,13 @@ static struct json *load_document(struct loader *l)
 
 struct json *yaml_parse(struct arena *a, struct slice text, const char **ret_error)
 {
-    struct loader l = {.a = a};
+    return yaml_parse_noting(a, text, NULL, NULL, ret_error);
+}
+
+struct json *yaml_parse_noting(struct arena *a, struct slice text, yaml_duplicate_fn dup, void *ctx,
+                               const char **ret_error)
+{
+    struct loader l = {.a = a, .duplicate = dup, .ctx = ctx};
     if (!yaml_parser_initialize(&l.parser)) {
         *ret_error = "out of memory";
         return NULL;

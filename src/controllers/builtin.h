@@ -7,6 +7,10 @@
 void replicaset_reconcile(struct reconcile *r);
 void replicaset_map_pod(struct key_sink *sink, struct arena *a, const struct json *pod, const struct json *before);
 
+void replicationcontroller_reconcile(struct reconcile *r);
+void replicationcontroller_map_pod(struct key_sink *sink, struct arena *a, const struct json *pod,
+                                   const struct json *before);
+
 void deployment_reconcile(struct reconcile *r);
 void deployment_map_replicaset(struct key_sink *sink, struct arena *a, const struct json *rs,
                                const struct json *before);

@@ -43,9 +43,12 @@ static int64_t wanted_pods(struct reconcile *r, const struct json **pods, size_t
             counted = slice_eq(json_path_string(meta_controller(pods[j]), "uid"), uid);
         if (counted)
             continue;
-        const struct json *set = slice_eq_str(json_path_string(owner, "kind"), "ReplicaSet")
-                                     ? view_get(r, "apps", "replicasets", r->ns, json_path_string(owner, "name"))
-                                     : NULL;
+        struct slice kind = json_path_string(owner, "kind"), name = json_path_string(owner, "name");
+        const struct json *set = NULL;
+        if (slice_eq_str(kind, "ReplicaSet"))
+            set = view_get(r, "apps", "replicasets", r->ns, name);
+        else if (slice_eq_str(kind, "ReplicationController"))
+            set = view_get(r, "", "replicationcontrollers", r->ns, name);
         sum += set ? json_int(json_path(set, "spec.replicas"), 0) : 1;
     }
     return sum;

@@ -255,37 +255,63 @@ static bool is_ours(const struct json *s)
                         "endpointslice-controller.k8s.io");
 }
 
-/* Slices are filled in order of pod names; slice i of what there is becomes slice i of what is wanted. */
+/* The slices that should be, each full before the next begins: a slice's endpoints all have its ports, so pods whose
+ * target ports come out differently are in different ones. */
+static struct json *wanted_slices(const struct members *m)
+{
+    struct arena *a = m->r->a;
+    struct json *all = json_new_array(a);
+    for (size_t i = 0; i < m->n; i++) {
+        struct json *ports = slice_ports(m, m->pods[i]), *into = NULL;
+        json_each (s, all)
+            if (json_len(json_get_str(s, "endpoints")) < SLICE_ENDPOINTS_MAX &&
+                json_equal(json_get_str(s, "ports"), ports))
+                into = s;
+        if (!into) {
+            into = json_new_object(a);
+            json_set_str(a, into, "endpoints", json_new_array(a));
+            json_set_str(a, into, "ports", ports);
+            json_append(all, into);
+        }
+        json_append(json_get_str(into, "endpoints"), endpoint(m, m->pods[i]));
+    }
+    if (!json_len(all)) { /* a Service without pods has an empty one */
+        struct json *none = json_new_object(a);
+        json_set_str(a, none, "endpoints", json_new_array(a));
+        json_set_str(a, none, "ports", json_new_array(a));
+        json_append(all, none);
+    }
+    return all;
+}
+
+static bool same_list(const struct json *x, const struct json *y)
+{
+    return json_equal(x, y) || (!json_len(x) && !json_len(y));
+}
+
+/* Slice i of what there is becomes slice i of what is wanted. */
 static void sync_slices(const struct members *m)
 {
     struct arena *a = m->r->a;
     const struct json **there = view_owned(m->r, "discovery.k8s.io", "endpointslices", m->r->ns, meta_uid(m->svc));
-    size_t at = 0, used = 0;
-    do {
-        struct json *endpoints = json_new_array(a), *ports = NULL;
-        for (size_t i = 0; i < SLICE_ENDPOINTS_MAX && at < m->n; i++, at++) {
-            if (!ports)
-                ports = slice_ports(m, m->pods[at]);
-            json_append(endpoints, endpoint(m, m->pods[at]));
-        }
+    size_t used = 0;
+    json_each (want, wanted_slices(m)) {
+        struct json *endpoints = json_get_str(want, "endpoints"), *ports = json_get_str(want, "ports");
         while (there[used] && !is_ours(there[used]))
             used++;
         const struct json *old = there[used];
-        if (!ports)
-            ports = json_new_array(a);
         used += old != NULL;
         if (old && json_equal(json_get_str(old, "endpoints"), endpoints) &&
-            (json_equal(json_get_str(old, "ports"), ports) ||
-             (!json_len(ports) && !json_len(json_get_str(old, "ports")))))
+            same_list(json_get_str(old, "ports"), ports))
             continue;
         struct json *s = old ? json_clone(a, old) : new_slice(m);
-        json_set_str(a, s, "endpoints", endpoints);
-        json_set_str(a, s, "ports", ports);
+        json_set_str(a, s, "endpoints", json_clone(a, endpoints));
+        json_set_str(a, s, "ports", json_clone(a, ports));
         if (old)
             op_update(m->r, "discovery.k8s.io", "endpointslices", s, NULL);
         else
             op_create(m->r, "discovery.k8s.io", "endpointslices", m->r->ns, s);
-    } while (at < m->n);
+    }
     for (; there[used]; used++)
         if (is_ours(there[used]))
             op_delete(m->r, "discovery.k8s.io", "endpointslices", m->r->ns, meta_name(there[used]),

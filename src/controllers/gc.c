@@ -7,6 +7,8 @@
 #include "controllers/builtin.h"
 #include "object/meta.h"
 
+enum { CHECK_AGAIN_MS = 200 };
+
 static const struct slice orphan = SLICE_INIT("orphan"), foreground = SLICE_INIT("foregroundDeletion");
 
 /* ---- keys ---- */
@@ -78,6 +80,8 @@ struct dependents {
     bool orphaning;
 };
 
+static void check_owners(struct reconcile *r, const struct subject *s);
+
 static struct json *without_owner(struct arena *a, const struct json *obj, struct slice uid)
 {
     struct json *patch = json_new_object(a), *meta = json_new_object(a), *owners = json_new_array(a);
@@ -114,7 +118,7 @@ static void on_dependent(void *ctx, struct slice id)
     }
     d->left += blocks(s.obj, d->uid);
     if (!meta_is_deleting(s.obj))
-        op_delete(r, group, plural, s.ns, s.name, meta_uid(s.obj), "Foreground", -1);
+        check_owners(r, &s); /* it goes, unless another owner keeps it */
 }
 
 static void drop_finalizer(struct reconcile *r, const struct subject *s, struct slice finalizer)
@@ -137,6 +141,8 @@ static void finish_owner(struct reconcile *r, const struct subject *s, struct sl
     view_dependents(r, d.uid, on_dependent, &d);
     if (!d.left)
         drop_finalizer(r, s, finalizer);
+    else if (!orphaning)
+        r->requeue_ms = CHECK_AGAIN_MS; /* a dependent that is kept for another owner says nothing when it lets go */
 }
 
 /* ---- owners of an object ---- */
@@ -168,6 +174,39 @@ static void keep_solid_owners(struct reconcile *r, const struct subject *s)
     op_patch(r, text(r->a, s->group), text(r->a, s->plural), s->ns, s->name, patch, NULL);
 }
 
+/* ---- circles ---- */
+
+struct circle {
+    struct reconcile *r;
+    bool found;
+};
+
+static void find_waiting(void *ctx, struct slice id)
+{
+    struct circle *c = ctx;
+    struct subject s;
+    if (!c->found && load(c->r, id, &s))
+        c->found = meta_is_deleting(s.obj) && meta_has_finalizer(s.obj, foreground);
+}
+
+/* An owner waits for this object, and this object would have to wait for a dependent that waits itself: a circle, or
+ * taken for one. It blocks none of its owners then. */
+static void break_circle(struct reconcile *r, const struct subject *s)
+{
+    struct circle c = {.r = r};
+    view_dependents(r, meta_uid(s->obj), find_waiting, &c);
+    if (!c.found)
+        return;
+    struct json *patch = json_new_object(r->a), *meta = json_new_object(r->a);
+    struct json *owners = json_clone(r->a, meta_owners(s->obj));
+    json_each (ref, owners)
+        json_set_str(r->a, ref, "blockOwnerDeletion", json_new_bool(r->a, false));
+    json_set_str(r->a, meta, "uid", json_new_string(r->a, meta_uid(s->obj)));
+    json_set_str(r->a, meta, "ownerReferences", owners);
+    json_set_str(r->a, patch, "metadata", meta);
+    op_patch(r, text(r->a, s->group), text(r->a, s->plural), s->ns, s->name, patch, NULL);
+}
+
 static void check_owners(struct reconcile *r, const struct subject *s)
 {
     size_t count[3] = {0};
@@ -177,6 +216,8 @@ static void check_owners(struct reconcile *r, const struct subject *s)
         keep_solid_owners(r, s);
     if (count[OWNER_SOLID] || !json_len(meta_owners(s->obj)))
         return;
+    if (count[OWNER_WAITING])
+        break_circle(r, s);
     const char *policy = count[OWNER_WAITING] || meta_has_finalizer(s->obj, foreground) ? "Foreground"
                          : meta_has_finalizer(s->obj, orphan)                           ? "Orphan"
                                                                                         : "Background";

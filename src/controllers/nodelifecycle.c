@@ -213,7 +213,7 @@ void podgc_reconcile(struct reconcile *r)
     if (!pod || !node.n || view_get(r, "", "nodes", SLICE_NONE, node))
         return;
     if (r->up < (uint64_t)GRACE_S * NS_PER_SEC) {
-        r->requeue_ms = GRACE_S * 1000;
+        r->requeue_ms = 1000UL * GRACE_S;
         return;
     }
     op_delete(r, "", "pods", r->ns, r->name, meta_uid(pod), NULL, 0);

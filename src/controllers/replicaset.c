@@ -1,5 +1,6 @@
-/* ReplicaSet: as many pods as spec.replicas, adopted or created, the least useful deleted first.
- * https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/ */
+/* ReplicaSet and ReplicationController: as many pods as spec.replicas, adopted or created, the least useful deleted
+ * first. https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/
+ * https://kubernetes.io/docs/concepts/workloads/controllers/replicationcontroller/ */
 #include <stdlib.h>
 
 #include "base/timefmt.h"
@@ -9,33 +10,55 @@
 
 enum { BURST_MAX = 500 }; /* pods created or deleted in one run */
 
-/* ---- which ReplicaSets a pod concerns ---- */
+/* The two kinds differ in nothing but names and the form of the selector. */
+struct set_kind {
+    const char *group, *plural, *kind;
+    int (*selector)(struct arena *a, const struct json *v, struct selector *ret);
+};
+
+static const struct set_kind sets = {"apps", "replicasets", "ReplicaSet", selector_from_object};
+static const struct set_kind controllers = {"", "replicationcontrollers", "ReplicationController", selector_from_map};
+
+/* ---- which sets a pod concerns ---- */
 
 struct candidates {
     struct key_sink *sink;
     struct arena *a;
     const struct json *pod;
+    const struct set_kind *kind;
 };
 
 static void match_set(void *ctx, const struct json *rs)
 {
     struct candidates *c = ctx;
     struct selector s;
-    if (!selector_from_object(c->a, json_path(rs, "spec.selector"), &s) &&
+    if (!c->kind->selector(c->a, json_path(rs, "spec.selector"), &s) &&
         selector_matches_labels(&s, meta_labels(c->pod)))
         key_add_parts(c->sink, meta_namespace(rs), meta_name(rs));
 }
 
-void replicaset_map_pod(struct key_sink *sink, struct arena *a, const struct json *pod, const struct json *before)
+static void map_pod(const struct set_kind *kind, struct key_sink *sink, struct arena *a, const struct json *pod,
+                    const struct json *before)
 {
     const struct json *owner = meta_controller(pod), *old_owner = meta_controller(before);
-    struct candidates c = {sink, a, pod};
-    if (slice_eq_str(json_path_string(owner, "kind"), "ReplicaSet"))
+    struct candidates c = {sink, a, pod, kind};
+    if (slice_eq_str(json_path_string(owner, "kind"), kind->kind))
         key_add_parts(sink, meta_namespace(pod), json_path_string(owner, "name"));
-    if (slice_eq_str(json_path_string(old_owner, "kind"), "ReplicaSet"))
+    if (slice_eq_str(json_path_string(old_owner, "kind"), kind->kind))
         key_add_parts(sink, meta_namespace(pod), json_path_string(old_owner, "name"));
     if (!owner && !meta_is_deleting(pod))
-        sink_each(sink, a, "apps", "replicasets", meta_namespace(pod), match_set, &c);
+        sink_each(sink, a, kind->group, kind->plural, meta_namespace(pod), match_set, &c);
+}
+
+void replicaset_map_pod(struct key_sink *sink, struct arena *a, const struct json *pod, const struct json *before)
+{
+    map_pod(&sets, sink, a, pod, before);
+}
+
+void replicationcontroller_map_pod(struct key_sink *sink, struct arena *a, const struct json *pod,
+                                   const struct json *before)
+{
+    map_pod(&controllers, sink, a, pod, before);
 }
 
 /* ---- pods ---- */
@@ -141,7 +164,8 @@ static bool has_labels(const struct json *pod, const struct json *labels)
     return true;
 }
 
-static void update_status(struct reconcile *r, const struct json *rs, const struct pods *pods)
+static void update_status(struct reconcile *r, const struct set_kind *kind, const struct json *rs,
+                          const struct pods *pods)
 {
     struct arena *a = r->a;
     int64_t ready = 0, available = 0, labelled = 0, min_ready = json_int(json_path(rs, "spec.minReadySeconds"), 0);
@@ -165,17 +189,27 @@ static void update_status(struct reconcile *r, const struct json *rs, const stru
     if (json_equal(status, json_get_str(rs, "status")))
         return;
     json_set_str(a, obj, "status", status);
-    op_update(r, "apps", "replicasets", obj, "status");
+    op_update(r, kind->group, kind->plural, obj, "status");
+}
+
+static void reconcile(struct reconcile *r, const struct set_kind *kind)
+{
+    const struct json *rs = view_get(r, kind->group, kind->plural, r->ns, r->name);
+    struct selector selector;
+    if (!rs || kind->selector(r->a, json_path(rs, "spec.selector"), &selector))
+        return;
+    struct pods pods = claim(r, rs, &selector);
+    update_status(r, kind, rs, &pods);
+    if (!meta_is_deleting(rs))
+        scale(r, rs, &pods, json_int(json_path(rs, "spec.replicas"), 1));
 }
 
 void replicaset_reconcile(struct reconcile *r)
 {
-    const struct json *rs = view_get(r, "apps", "replicasets", r->ns, r->name);
-    struct selector selector;
-    if (!rs || selector_from_object(r->a, json_path(rs, "spec.selector"), &selector))
-        return;
-    struct pods pods = claim(r, rs, &selector);
-    update_status(r, rs, &pods);
-    if (!meta_is_deleting(rs))
-        scale(r, rs, &pods, json_int(json_path(rs, "spec.replicas"), 1));
+    reconcile(r, &sets);
+}
+
+void replicationcontroller_reconcile(struct reconcile *r)
+{
+    reconcile(r, &controllers);
 }

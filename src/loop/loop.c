@@ -215,6 +215,20 @@ int fs_mkdir(struct fs *fs, const char *path)
     return fs->ops->mkdir(fs, path);
 }
 
+int fs_mkdirs(struct fs *fs, const char *path)
+{
+    char above[PATH_BYTES_MAX];
+    for (size_t i = 1; i < sizeof above && path[i]; i++) {
+        if (path[i] != '/')
+            continue;
+        memcpy(above, path, i);
+        above[i] = '\0';
+        fs_mkdir(fs, above); /* what cannot be made shows at the last one */
+    }
+    int err = fs_mkdir(fs, path);
+    return err == -EEXIST ? 0 : err;
+}
+
 int fs_sync_dir(struct fs *fs, const char *path)
 {
     return fs->ops->sync_dir(fs, path);

@@ -159,6 +159,8 @@ void file_close(struct file *f);
 int fs_rename(struct fs *fs, const char *from, const char *to);
 int fs_unlink(struct fs *fs, const char *path);
 int fs_mkdir(struct fs *fs, const char *path);
+/* The directory (its path has at most 4 KiB) and those above it; those that are there already are no error. */
+int fs_mkdirs(struct fs *fs, const char *path);
 int fs_sync_dir(struct fs *fs, const char *path);
 /* Makes a directory that survives a crash of the machine: syncs the one it is in. Likewise when it was there already. */
 int fs_mkdir_synced(struct fs *fs, const char *path);

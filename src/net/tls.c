@@ -136,7 +136,7 @@ int tls_context_new(const struct tls_options *o, struct tls_context **ret, char 
 
 int tls_context_reload(struct tls_context *t, char why[WHY_MAX])
 {
-    SSL_CTX *fresh;
+    SSL_CTX *fresh = NULL;
     int rv = make_ssl(t, &fresh, why);
     if (rv)
         return rv;

@@ -15,7 +15,7 @@ enum { BIT_FIN = 0x80, BITS_RESERVED = 0x70, BITS_OPCODE = 0x0f, BIT_MASK = 0x80
 int websocket_accept(struct slice key, char out[static WEBSOCKET_ACCEPT_MAX])
 {
     static const struct slice magic = SLICE_INIT("258EAFA5-E914-47DA-95CA-C5AB0DC85B11"); /* RFC 6455 section 1.3 */
-    struct buf nonce = BUF_INIT(2 * KEY_BYTES), text = BUF_INIT(WEBSOCKET_ACCEPT_MAX - 1), joined = BUF_INIT(128);
+    struct buf nonce = BUF_INIT(2UL * KEY_BYTES), text = BUF_INIT(WEBSOCKET_ACCEPT_MAX - 1), joined = BUF_INIT(128);
     unsigned char digest[SHA_DIGEST_LENGTH];
     int rv = base64_decode(&nonce, key);
     if (!rv && nonce.n != KEY_BYTES)

@@ -232,7 +232,7 @@ static struct json *merge(const struct job *j, const struct schema_field *f, str
         return json_clone(j->a, patch);
     if (shape == SHAPE_STRUCT || shape == SHAPE_MAP)
         return merge_members(j, f, live, patch);
-    return merge_items(j, f, live, patch);
+    return f ? merge_items(j, f, live, patch) : json_clone(j->a, patch);
 }
 
 /* ---- pruning ---- */

@@ -45,19 +45,39 @@ static const char *path_of(struct arena *a, const struct level *l, bool indexes)
     return path ? path : "";
 }
 
-static void warn(struct check *c, const char *what, const char *path, struct slice name)
+static struct check_warning *add_warning(struct check *c)
 {
-    if (c->mode == CHECK_IGNORE || c->n_warnings == CHECK_WARNINGS_MAX)
-        return;
     struct check_warning *w = arena_new(c->a, struct check_warning);
     if (!w)
-        return;
-    w->text = arena_printf(c->a, "%s field \"%s%s%" SLICE_FMT "\"", what, path, *path ? "." : "", SLICE_ARG(name));
+        return NULL;
     if (!c->warnings)
         c->warnings_end = &c->warnings;
     *c->warnings_end = w;
     c->warnings_end = &w->next;
+    return w;
+}
+
+static void warn(struct check *c, const char *what, const char *path, struct slice name)
+{
+    if (c->mode == CHECK_IGNORE || c->n_warnings == CHECK_WARNINGS_MAX)
+        return;
+    struct check_warning *w = add_warning(c);
     c->n_warnings++;
+    if (w)
+        w->text = arena_printf(c->a, "%s field \"%s%s%" SLICE_FMT "\"", what, path, *path ? "." : "", SLICE_ARG(name));
+}
+
+void check_on_yaml_duplicate(void *check, size_t line, struct slice key)
+{
+    struct check *c = check;
+    if (c->mode == CHECK_IGNORE || c->n_warnings == CHECK_WARNINGS_MAX)
+        return;
+    c->n_warnings++;
+    if (!c->yaml && (c->yaml = add_warning(c)))
+        c->yaml->text = "yaml: unmarshal errors:";
+    if (c->yaml)
+        c->yaml->text = arena_printf(c->a, "%s\n  line %zu: key \"%" SLICE_FMT "\" already set in map", c->yaml->text,
+                                     line, SLICE_ARG(key));
 }
 
 void check_on_duplicate(void *check, const char *path, struct slice name)

@@ -31,12 +31,15 @@ struct check {
     bool partial; /* an apply patch: keep what is given, do not fill in what Go would always write */
     size_t n_warnings;
     struct check_warning *warnings, **warnings_end;
+    struct check_warning *yaml; /* the one of YAML's duplicates */
 };
 
 /* For fieldValidation=: "" and "Warn", "Strict", "Ignore". False when it is none of them. */
 bool check_mode_parse(struct slice text, enum check_mode *ret);
 /* To be given as json_parse's dup with a struct check as ctx, so that duplicates are told like unknown fields. */
 void check_on_duplicate(void *check, const char *path, struct slice name);
+/* The same for yaml_parse_noting, in the words of Go's YAML reader, which says all of them in one. */
+void check_on_yaml_duplicate(void *check, size_t line, struct slice key);
 /* Checks and normalises obj against type. 0, or 400 in st. In strict mode duplicates noted before count too. */
 int check_object(struct check *c, const struct schema_type *type, struct json *obj, struct status *st);
 

@@ -38,7 +38,7 @@ static void convert_event(struct arena *a, struct json *obj, bool to_core)
 struct slice convert_field_label(struct arena *a, const struct resource *res, struct slice label)
 {
     struct slice member, rest;
-    if (res->storage == res || strcmp(res->kind, "Event"))
+    if (res->storage == res || strcmp(res->kind, "Event") != 0)
         return label;
     bool nested = slice_cut(label, '.', &member, &rest);
     for (size_t i = 0; i < sizeof event_names / sizeof *event_names; i++)

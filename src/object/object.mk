@@ -24,7 +24,10 @@ libpintle_a_SOURCES += \
   src/object/validate.c src/object/validate.h \
   src/object/validate_checks.c \
   src/object/validate_container.c \
+  src/object/validate_certificates.c \
+  src/object/validate_definitions.c \
   src/object/validate_devices.c \
+  src/object/validate_resources.c \
   src/object/validate_extend.c \
   src/object/validate_jobs.c \
   src/object/validate_kinds.c \

@@ -161,7 +161,7 @@ static int test(struct patcher *p, struct slice pointer, const struct json *valu
 
 static int move(struct patcher *p, struct slice from, struct slice to)
 {
-    struct json *v;
+    struct json *v = NULL;
     bool inside = slice_starts(to, from) && to.n > from.n && to.p[from.n] == '/';
     if (inside)
         return reject(p, "a value cannot be moved into itself", to);

@@ -148,7 +148,7 @@ static struct json *row_conditions(struct arena *a, const struct resource *res, 
 {
     struct slice phase = json_path_string(obj, "status.phase");
     bool failed = slice_eq_str(phase, "Failed");
-    if (strcmp(res->kind, "Pod") || *res->group || !(failed || slice_eq_str(phase, "Succeeded")))
+    if (strcmp(res->kind, "Pod") != 0 || *res->group || !(failed || slice_eq_str(phase, "Succeeded")))
         return NULL;
     struct json *list = json_new_array(a), *c = json_new_object(a);
     json_set_str(a, c, "type", json_new_str(a, "Completed"));
@@ -206,9 +206,9 @@ void print_duration(int64_t ns, char out[DURATION_TEXT_MAX])
         two_units(out, hours, 'h', 0, 0);
     else if (days < 8)
         two_units(out, days, 'd', hours % 24, 'h');
-    else if (days < 2 * 365)
+    else if (days < 2L * 365)
         two_units(out, days, 'd', 0, 0);
-    else if (days < 8 * 365)
+    else if (days < 8L * 365)
         two_units(out, days / 365, 'y', days % 365, 'd');
     else
         two_units(out, days / 365, 'y', 0, 0);

@@ -107,7 +107,7 @@ static void look_at_containers(struct summary *s, const struct json *pod)
             s->ready++;
         }
     }
-    if (!s->reason || strcmp(s->reason, "Completed"))
+    if (!s->reason || strcmp(s->reason, "Completed") != 0)
         return;
     if (running && slice_eq_str(cell_condition_status(pod, "Ready"), "True"))
         s->reason = "Running";
@@ -193,7 +193,7 @@ static struct json *node_roles(const struct cell *c)
 {
     static const struct slice prefix = SLICE_INIT("node-role.kubernetes.io/");
     struct buf b = BUF_INIT(CELL_MAX);
-    struct slice roles[ROLES_MAX];
+    struct slice roles[ROLES_MAX] = {0};
     size_t n = 0;
     json_each (it, json_path(c->obj, "metadata.labels")) {
         bool named = slice_eq_str(it->key, "kubernetes.io/role");

@@ -11,7 +11,7 @@
 bool protobuf_union(const struct schema_type *type, const struct schema_field *f, unsigned *object, unsigned *other)
 {
     bool boolean = slice_eq_str(f->name, "additionalProperties") || slice_eq_str(f->name, "additionalItems");
-    if (strcmp(schema_short_name(type), "JSONSchemaProps") ||
+    if (strcmp(schema_short_name(type), "JSONSchemaProps") != 0 ||
         !(boolean || slice_eq_str(f->name, "items") || slice_eq_str(f->name, "dependencies")))
         return false;
     *object = boolean ? 2 : 1;

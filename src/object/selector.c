@@ -152,7 +152,9 @@ int selector_from_map(struct arena *a, const struct json *map, struct selector *
         return 0;
     }
     struct selector_term *terms = arena_alloc(a, json_len(map) * sizeof *terms);
-    int n = terms ? terms_from_map(a, map, terms) : arena_error(a);
+    if (!terms)
+        return arena_error(a);
+    int n = terms_from_map(a, map, terms);
     if (n < 0)
         return n;
     selector_sort(terms, (size_t)n, ret);

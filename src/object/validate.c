@@ -20,7 +20,7 @@ static const char *value_text(struct validation *v, const struct json *value)
 static void add(struct validation *v, const char *reason, const char *path, const char *type, const struct json *value,
                 const char *detail)
 {
-    struct buf b = BUF_INIT(2 * VALUE_TEXT_MAX);
+    struct buf b = BUF_INIT(2UL * VALUE_TEXT_MAX);
     buf_add_str(&b, type);
     if (value)
         buf_printf(&b, ": %s", value_text(v, value));
@@ -198,9 +198,9 @@ static rule_function *find_in(const struct rule_table *t, struct slice name)
 rule_function *rule_find_slice(struct slice name)
 {
     static const struct rule_table *const tables[] = {
-        &rules_general,   &rules_values, &rules_pod,     &rules_container, &rules_volumes,
-        &rules_placement, &rules_podsub, &rules_network, &rules_storage,   &rules_workloads,
-        &rules_jobs,      &rules_policy, &rules_extend,  &rules_devices,   &rules_kinds,
+        &rules_general, &rules_values,  &rules_pod,       &rules_container,   &rules_volumes,      &rules_placement,
+        &rules_podsub,  &rules_network, &rules_storage,   &rules_workloads,   &rules_jobs,         &rules_policy,
+        &rules_extend,  &rules_devices, &rules_resources, &rules_definitions, &rules_certificates, &rules_kinds,
     };
     for (size_t t = 0; t < sizeof tables / sizeof *tables; t++) {
         rule_function *f = find_in(tables[t], name);

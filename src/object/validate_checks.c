@@ -29,7 +29,7 @@ static void may_be_empty(const struct rule_call *c)
     (void)c;
 }
 
-/* argument: members, joined by ','. */
+/* value: a handler; argument: its kinds, joined by ','. */
 static void exactly_one_of(const struct rule_call *c)
 {
     struct slice rest = slice_str(c->argument), member;
@@ -41,11 +41,11 @@ static void exactly_one_of(const struct rule_call *c)
         const struct json *v = json_get(c->value, member);
         if (v && v->type != JSON_NULL && ++n > 1) {
             struct place here = {.up = c->at, .name = member};
-            place_forbidden(c->v, &here, "may not specify more than 1 of these");
+            place_forbidden(c->v, &here, "may not specify more than 1 handler type");
         }
     }
     if (n == 0)
-        place_required(c->v, c->at, arena_printf(c->v->a, "must specify one of: %s", c->argument));
+        place_required(c->v, c->at, "must specify a handler type");
 }
 
 /* ---- immutability ---- */
@@ -61,6 +61,26 @@ static void immutable_once_set(const struct rule_call *c)
 {
     if (!is_blank(c->old))
         immutable(c);
+}
+
+/* May not be given; argument: what is said. */
+static void absent(const struct rule_call *c)
+{
+    if (json_len(c->value))
+        place_forbidden(c->v, c->at, c->argument);
+}
+
+/* May not change (frozen), or only be set once; argument: what is said. */
+static void frozen(const struct rule_call *c)
+{
+    if (c->update && !(is_blank(c->value) && is_blank(c->old)) && !json_equal(c->value, c->old))
+        place_forbidden(c->v, c->at, c->argument);
+}
+
+static void frozen_once_set(const struct rule_call *c)
+{
+    if (!is_blank(c->old))
+        frozen(c);
 }
 
 /* ---- numbers ---- */
@@ -91,6 +111,34 @@ static void port(const struct rule_call *c)
     if (json_int(c->value, 0) == 0)
         place_required(c->v, c->at, NULL);
     else
+        check_range(c->v, c->at, c->value, 1, 65535);
+}
+
+/* Permissions of a file. */
+static void file_mode(const struct rule_call *c)
+{
+    int64_t mode = json_int(c->value, 0);
+    if (mode < 0 || mode > 0777)
+        place_invalid(c->v, c->at, c->value, "must be a number between 0 and 0777 (octal), both inclusive");
+}
+
+static void positive(const struct rule_call *c)
+{
+    if (c->value && json_int(c->value, 1) <= 0)
+        place_invalid(c->v, c->at, c->value, "must be greater than zero");
+}
+
+static void weight(const struct rule_call *c)
+{
+    int64_t n = json_int(c->value, 0);
+    if (n < 1 || n > 100)
+        place_invalid(c->v, c->at, c->value, "must be in the range 1-100");
+}
+
+/* 0 is as good as none. */
+static void optional_port(const struct rule_call *c)
+{
+    if (json_int(c->value, 0))
         check_range(c->v, c->at, c->value, 1, 65535);
 }
 
@@ -238,7 +286,6 @@ static void unique(const struct rule_call *c)
 
 static void selector_requirement(const struct rule_call *c)
 {
-    static const char *const operators[] = {"DoesNotExist", "Exists", "In", "NotIn", NULL};
     struct slice op = json_path_string(c->value, "operator");
     struct place key = place_member(c->at, "key"), operator= place_member(c->at, "operator");
     struct place values = place_member(c->at, "values");
@@ -246,7 +293,7 @@ static void selector_requirement(const struct rule_call *c)
     bool plain = slice_eq_str(op, "Exists") || slice_eq_str(op, "DoesNotExist");
     size_t n = json_len(json_get_str(c->value, "values"));
     if (!listed && !plain)
-        place_not_supported(c->v, &operator, json_get_str(c->value, "operator"), operators);
+        place_invalid(c->v, &operator, json_get_str(c->value, "operator"), "not a valid selector operator");
     if (listed && n == 0)
         place_required(c->v, &values, "must be specified when `operator` is 'In' or 'NotIn'");
     if (plain && n)
@@ -261,9 +308,13 @@ static void selector_requirement(const struct rule_call *c)
 }
 
 static const struct rule_entry entries[] = {
+    {"absent", absent},
     {"cidr", cidr},
     {"exactly-one-of", exactly_one_of},
+    {"file-mode", file_mode},
     {"forbidden", forbidden},
+    {"frozen", frozen},
+    {"frozen-once-set", frozen_once_set},
     {"immutable", immutable},
     {"immutable-once-set", immutable_once_set},
     {"int-or-percent", int_or_percent},
@@ -272,10 +323,12 @@ static const struct rule_entry entries[] = {
     {"labels", labels},
     {"may-be-empty", may_be_empty},
     {"one-of", one_of},
+    {"optional-port", optional_port},
     {"path-segment", path_segment},
     {"port", port},
     {"port-name", port_name},
     {"port-reference", port_reference},
+    {"positive", positive},
     {"qualified-name", qualified_name},
     {"quantity", quantity_not_negative},
     {"range", range},
@@ -284,6 +337,7 @@ static const struct rule_entry entries[] = {
     {"selector-requirement", selector_requirement},
     {"subdomain", subdomain},
     {"unique", unique},
+    {"weight", weight},
 };
 
 const struct rule_table rules_general = RULE_TABLE(entries);

@@ -93,9 +93,7 @@ static bool has_subscript(struct slice path, struct slice *ret_base, struct slic
 
 static void check_subscript(const struct rule_call *c, const struct place *here, struct slice base, struct slice key)
 {
-    if (slice_eq_str(base, "metadata.labels"))
-        place_invalid(c->v, here, json_get_str(c->value, "fieldPath"), validate_qualified_name(key));
-    else if (slice_eq_str(base, "metadata.annotations"))
+    if (slice_eq_str(base, "metadata.labels") || slice_eq_str(base, "metadata.annotations"))
         place_invalid(c->v, here, json_get_str(c->value, "fieldPath"), validate_qualified_name(key));
     else
         place_invalid(c->v, here, json_get_str(c->value, "fieldPath"),
@@ -201,6 +199,7 @@ static bool is_privileged(const struct json *container)
 
 static void check_mount(const struct rule_call *c, const struct json *mount, const struct place *at)
 {
+    static const char *const recursives[] = {"Disabled", "Enabled", "IfPossible", NULL};
     struct slice propagation = json_path_string(mount, "mountPropagation");
     struct slice recursive = json_path_string(mount, "recursiveReadOnly");
     if (json_path_string(mount, "subPath").n && json_path_string(mount, "subPathExpr").n)
@@ -210,6 +209,11 @@ static void check_mount(const struct rule_call *c, const struct json *mount, con
                          "Bidirectional mount propagation is available only to privileged containers");
     if (recursive.n == 0 || slice_eq_str(recursive, "Disabled"))
         return;
+    if (!text_is_one_of(recursive, recursives)) {
+        struct place here = place_member(at, "recursiveReadOnly");
+        place_not_supported(c->v, &here, json_get_str(mount, "recursiveReadOnly"), recursives);
+        return;
+    }
     if (!json_bool(json_get_str(mount, "readOnly"), false))
         member_forbidden(c->v, at, "recursiveReadOnly", "may only be specified when readOnly is true");
     if (propagation.n && !slice_eq_str(propagation, "None"))
@@ -217,10 +221,10 @@ static void check_mount(const struct rule_call *c, const struct json *mount, con
                          "may only be specified when mountPropagation is None or not specified");
 }
 
-static bool is_device_path(const struct json *container, struct slice path)
+static bool has_device(const struct json *container, const char *member, struct slice text)
 {
     json_each (it, json_get_str(container, "volumeDevices"))
-        if (slice_eq(json_path_string(it, "devicePath"), path))
+        if (text.n && slice_eq(json_path_string(it, member), text))
             return true;
     return false;
 }
@@ -232,27 +236,35 @@ static void container_mounts(const struct rule_call *c)
     size_t i = 0;
     json_each (it, json_get_str(c->value, "volumeMounts")) {
         struct place here = place_item(&list, i++);
-        struct slice path = json_path_string(it, "mountPath");
         check_mount(c, it, &here);
-        if (path.n && is_device_path(c->value, path))
+        if (has_device(c->value, "name", json_path_string(it, "name")))
+            member_invalid(c->v, &here, it, "name", "must not already exist in volumeDevices");
+        if (has_device(c->value, "devicePath", json_path_string(it, "mountPath")))
             member_invalid(c->v, &here, it, "mountPath", "must not already exist as a path in volumeDevices");
     }
 }
 
 /* ---- probes and handlers ---- */
 
-static void http_header_name(const struct rule_call *c)
+static bool is_header_name(struct slice s)
 {
-    struct slice s = json_string(c->value);
     for (size_t i = 0; i < s.n; i++) {
         char ch = s.p[i], low = (char)(ch | 0x20);
         if ((low >= 'a' && low <= 'z') || (ch >= '0' && ch <= '9') || ch == '-')
             continue;
-        place_invalid(c->v, c->at, c->value,
-                      "a valid HTTP header must consist of alphanumeric characters or '-' (e.g. 'X-Header-Name', "
-                      "regex used for validation is '[-A-Za-z0-9]+')");
-        return;
+        return false;
     }
+    return true;
+}
+
+/* value: a list of headers. */
+static void http_headers(const struct rule_call *c)
+{
+    json_each (it, c->value)
+        if (!is_header_name(json_path_string(it, "name")))
+            place_invalid(c->v, c->at, json_get_str(it, "name"),
+                          "a valid HTTP header must consist of alphanumeric characters or '-' (e.g. 'X-Header-Name', "
+                          "regex used for validation is '[-A-Za-z0-9]+')");
 }
 
 /* value: a probe; where it stands says which. */
@@ -279,11 +291,10 @@ static void sleep_actions(const struct rule_call *c)
         struct place item = place_item(&list, i++), lifecycle = place_member(&item, "lifecycle");
         for (size_t h = 0; h < 2; h++) {
             struct place hook = place_member(&lifecycle, hooks[h]), sleep = place_member(&hook, "sleep");
-            struct place here = place_member(&sleep, "seconds");
             const struct json *action = json_get_str(json_get_str(json_get_str(it, "lifecycle"), hooks[h]), "sleep");
             int64_t seconds = json_int(json_get_str(action, "seconds"), 0);
             if (action && (seconds < 0 || seconds > grace))
-                place_invalid(c->v, &here, json_get_str(action, "seconds"),
+                place_invalid(c->v, &sleep, json_get_str(action, "seconds"),
                               arena_printf(c->v->a,
                                            "must be non-negative and less than terminationGracePeriodSeconds (%lld)",
                                            (long long)grace));
@@ -324,7 +335,7 @@ static void restart_rules(const struct rule_call *c)
     if (json_len(rules) && is_blank(policy))
         place_required(c->v, &own, "must specify restartPolicy when restart rules are used");
     if (json_len(rules) > RESTART_RULES_MAX)
-        validation_too_long(c->v, place_path(c->v, &list), RESTART_RULES_MAX);
+        validation_too_many(c->v, place_path(c->v, &list), (int64_t)json_len(rules), RESTART_RULES_MAX);
     json_each (it, rules) {
         struct place here = place_item(&list, i++), codes = place_member(&here, "exitCodes");
         member_one_of(c->v, &here, it, "action", actions);
@@ -335,12 +346,21 @@ static void restart_rules(const struct rule_call *c)
     }
 }
 
+static void check_resize_text(const struct rule_call *c, const struct json *text, const char *const *allowed)
+{
+    if (is_blank(text))
+        place_required(c->v, c->at, NULL);
+    else if (!text_is_one_of(json_string(text), allowed))
+        place_not_supported(c->v, c->at, text, allowed);
+}
+
 /* value: a list of how single resources are resized. */
 static void resize_policy(const struct rule_call *c)
 {
     static const char *const names[] = {"cpu", "memory", NULL};
     static const char *const policies[] = {"NotRequired", "RestartContainer", NULL};
     struct json *seen = json_new_object(c->v->a);
+    bool never = is_pod(c) && slice_eq_str(json_path_string(c->root, "spec.restartPolicy"), "Never");
     size_t i = 0;
     json_each (it, c->value) {
         struct place here = place_item(c->at, i++);
@@ -348,26 +368,22 @@ static void resize_policy(const struct rule_call *c)
         if (name.n && json_get(seen, name))
             place_duplicate(c->v, &here, json_get_str(it, "resourceName"));
         json_set(c->v->a, seen, name, json_new_null(c->v->a));
-        member_one_of(c->v, &here, it, "resourceName", names);
-        member_one_of(c->v, &here, it, "restartPolicy", policies);
+        check_resize_text(c, json_get_str(it, "resourceName"), names);
+        check_resize_text(c, json_get_str(it, "restartPolicy"), policies);
+        if (never && !slice_eq_str(json_path_string(it, "restartPolicy"), "NotRequired"))
+            place_invalid(c->v, c->at, json_get_str(it, "restartPolicy"),
+                          "must be 'NotRequired' when `restartPolicy` is 'Never'");
     }
 }
 
 static const struct rule_entry entries[] = {
-    {"container_image", container_image},
-    {"container_mounts", container_mounts},
-    {"env_field_ref", env_field_ref},
-    {"env_from", env_from},
-    {"env_source", env_source},
-    {"host_ports", host_ports},
-    {"http_header_name", http_header_name},
-    {"probe_grace", probe_grace},
-    {"resize_policy", resize_policy},
-    {"resource_field_ref", resource_field_ref},
-    {"restart_rules", restart_rules},
-    {"sleep_actions", sleep_actions},
-    {"stop_signal", stop_signal},
-    {"volume_field_ref", volume_field_ref},
+    {"container_image", container_image}, {"container_mounts", container_mounts},
+    {"env_field_ref", env_field_ref},     {"env_from", env_from},
+    {"env_source", env_source},           {"host_ports", host_ports},
+    {"http_headers", http_headers},       {"probe_grace", probe_grace},
+    {"resize_policy", resize_policy},     {"resource_field_ref", resource_field_ref},
+    {"restart_rules", restart_rules},     {"sleep_actions", sleep_actions},
+    {"stop_signal", stop_signal},         {"volume_field_ref", volume_field_ref},
 };
 
 const struct rule_table rules_container = RULE_TABLE(entries);

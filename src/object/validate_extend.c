@@ -114,6 +114,12 @@ static void check_overlaps(const struct rule_call *c)
                           arena_printf(c->v->a, "if '%s' is present, must not specify %" SLICE_FMT, any,
                                        SLICE_ARG(json_string(it))));
     }
+    bool others = false;
+    json_each (it, list)
+        others |= !slice_eq_str(json_string(it), "*") &&
+                  (!json_string(it).n || !memchr(json_string(it).p, '/', json_string(it).n));
+    if (others && has_text(list, "*"))
+        place_invalid(c->v, &here, list, "if '*' is present, must not specify other resources without subresources");
     if (json_len(list) > 1 && has_text(list, "*/*"))
         place_invalid(c->v, &here, list, "if '*/*' is present, must not specify other resources");
 }
@@ -273,113 +279,11 @@ static void crd_names(const struct rule_call *c)
 }
 
 /* value: one version. */
-static void crd_version(const struct rule_call *c)
-{
-    const struct json *warning = json_get_str(c->value, "deprecationWarning");
-    struct slice w = json_string(warning);
-    member_check(c->v, c->at, c->value, "name", validate_label_1035);
-    if (!warning)
-        return;
-    if (!json_bool(json_get_str(c->value, "deprecated"), false))
-        member_invalid(c->v, c->at, c->value, "deprecationWarning", "can only be set for deprecated versions");
-    if (w.n == 0)
-        member_invalid(c->v, c->at, c->value, "deprecationWarning", "must not be an empty string");
-    if (w.n > 256) {
-        struct place here = place_member(c->at, "deprecationWarning");
-        validation_too_long(c->v, place_path(c->v, &here), 256);
-    }
-}
-
-static bool is_established(const struct json *crd)
-{
-    json_each (it, json_path(crd, "status.conditions"))
-        if (slice_eq_str(json_path_string(it, "type"), "Established") &&
-            slice_eq_str(json_path_string(it, "status"), "True"))
-            return true;
-    return false;
-}
-
-/* value: the definition: what its objects are stored under does not change any more. */
-static void crd_update(const struct rule_call *c)
-{
-    static const char *const paths[] = {"scope", "names.kind", "names.plural"};
-    struct place spec = place_member(c->at, "spec"), group = place_member(&spec, "group");
-    if (!c->update || !c->old)
-        return;
-    if (!json_equal(json_path(c->value, "spec.group"), json_path(c->old, "spec.group")))
-        place_invalid(c->v, &group, json_path(c->value, "spec.group"), "field is immutable");
-    for (size_t i = 0; i < 3 && is_established(c->old); i++) {
-        struct place here = place_member(&spec, paths[i]);
-        const struct json *now = json_path(json_get_str(c->value, "spec"), paths[i]);
-        if (!json_equal(now, json_path(json_get_str(c->old, "spec"), paths[i])))
-            place_invalid(c->v, &here, now, "field is immutable");
-    }
-}
-
-/* value: the versions: each has a name of its own. preserveUnknownFields is a thing of the past. */
-static void crd_spec(const struct rule_call *c)
-{
-    struct place conversion = place_member(c->at, "conversion");
-    const struct json *versions = json_get_str(c->value, "versions"), *how = json_get_str(c->value, "conversion");
-    struct place list = place_member(c->at, "versions");
-    struct json *seen = json_new_object(c->v->a);
-    static const char *const strategies[] = {"None", "Webhook", NULL};
-    size_t i = 0;
-    json_each (it, versions) {
-        struct place item = place_item(&list, i++);
-        struct slice name = json_path_string(it, "name");
-        if (name.n && json_get(seen, name))
-            member_invalid(c->v, &item, it, "name", "must be unique");
-        json_set(c->v->a, seen, name, json_new_null(c->v->a));
-    }
-    if (json_bool(json_get_str(c->value, "preserveUnknownFields"), false))
-        member_invalid(c->v, c->at, c->value, "preserveUnknownFields",
-                       "must be false in order to use apiextensions.k8s.io/v1");
-    if (how)
-        member_one_of(c->v, &conversion, how, "strategy", strategies);
-    if (slice_eq_str(json_path_string(how, "strategy"), "Webhook") && !json_path(how, "webhook.clientConfig"))
-        member_required(c->v, &conversion, json_new_object(c->v->a), "webhookClientConfig");
-    struct slice group = json_path_string(c->value, "group");
-    if (group.n && !memchr(group.p, '.', group.n))
-        member_invalid(c->v, c->at, c->value, "group", "should be a domain with at least one dot");
-}
-
-/* ---- CertificateSigningRequest ---- */
-
-/* value: the status: approved or denied, not both. */
-static void csr_status(const struct rule_call *c)
-{
-    struct place list = place_member(c->at, "conditions");
-    struct json *seen = json_new_object(c->v->a);
-    size_t i = 0;
-    json_each (it, json_get_str(c->value, "conditions")) {
-        struct place here = place_item(&list, i++), status = place_member(&here, "status");
-        struct slice type = json_path_string(it, "type"), s = json_path_string(it, "status");
-        static const char *const all[] = {"False", "True", "Unknown", NULL}, *const yes[] = {"True", NULL};
-        bool verdict = slice_eq_str(type, "Approved") || slice_eq_str(type, "Denied") || slice_eq_str(type, "Failed");
-        if (type.n == 0)
-            member_required(c->v, &here, it, "type");
-        else if (json_get(seen, type))
-            place_duplicate(c->v, &here, json_get_str(it, "type"));
-        json_set(c->v->a, seen, type, json_new_null(c->v->a));
-        if (s.n == 0)
-            place_required(c->v, &status, NULL);
-        else if (!text_is_one_of(s, verdict ? yes : all))
-            place_not_supported(c->v, &status, json_get_str(it, "status"), verdict ? yes : all);
-    }
-    if (json_get_str(seen, "Approved") && json_get_str(seen, "Denied"))
-        place_invalid(c->v, &list, json_get_str(c->value, "conditions"),
-                      "Approved and Denied conditions are mutually exclusive");
-}
 
 static const struct rule_entry entries[] = {
     {"api_service", api_service},
     {"client_config", client_config},
     {"crd_names", crd_names},
-    {"crd_spec", crd_spec},
-    {"crd_update", crd_update},
-    {"crd_version", crd_version},
-    {"csr_status", csr_status},
     {"mutation", mutation},
     {"param_ref", param_ref},
     {"policy", policy},

@@ -150,6 +150,33 @@ static void check_failure_policy(const struct rule_call *c)
     }
 }
 
+/* "0,2-4": numbers in growing order, below the number of completions. What is wrong with it, or NULL. */
+static const char *index_problem(struct arena *a, struct slice s, int64_t completions)
+{
+    int64_t last = -1;
+    struct slice range, ends[2];
+    while (s.n) {
+        slice_cut(s, ',', &range, &s);
+        size_t n = slice_cut(range, '-', &ends[0], &ends[1]) ? 2 : 1;
+        for (size_t i = 0; i < n; i++) {
+            int64_t number;
+            if (!slice_to_i64(ends[i], &number) || number < 0)
+                return arena_printf(
+                    a, "error parsing succeededIndexes: cannot convert string to integer for index: \"%" SLICE_FMT "\"",
+                    SLICE_ARG(ends[i]));
+            if (number >= completions)
+                return arena_printf(a, "error parsing succeededIndexes: too large index: \"%" SLICE_FMT "\"",
+                                    SLICE_ARG(ends[i]));
+            if (number <= last)
+                return arena_printf(
+                    a, "error parsing succeededIndexes: non-increasing order, previous: %lld, current: %lld",
+                    (long long)last, (long long)number);
+            last = number;
+        }
+    }
+    return NULL;
+}
+
 static void check_success_policy(const struct rule_call *c)
 {
     struct place policy = place_member(c->at, "successPolicy"), list = place_member(&policy, "rules");
@@ -168,6 +195,9 @@ static void check_success_policy(const struct rule_call *c)
             place_required(c->v, &here, "at least one of succeededCount or succeededIndexes must be specified");
         if (json_path_string(it, "succeededIndexes").n > SUCCESS_INDEXES_MAX)
             validation_too_long(c->v, place_path(c->v, &indexes), SUCCESS_INDEXES_MAX);
+        member_invalid(
+            c->v, &here, it, "succeededIndexes",
+            index_problem(c->v->a, json_path_string(it, "succeededIndexes"), number(c->value, "completions")));
         if (count && json_int(count, 0) > number(c->value, "completions"))
             member_invalid(c->v, &here, it, "succeededCount",
                            arena_printf(c->v->a,

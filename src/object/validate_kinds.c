@@ -72,7 +72,8 @@ static void check_external_name(const struct rule_call *c)
         place_invalid(c->v, &at, json_get_str(c->value, "externalName"), validate_subdomain(name));
     for (size_t i = 0; i < sizeof unused / sizeof *unused; i++) {
         struct place here = place_member(c->at, unused[i]);
-        if (!is_blank(json_get_str(c->value, unused[i])))
+        bool single = i == 0 && !is_blank(json_get_str(c->value, "clusterIP"));
+        if (single || !is_blank(json_get_str(c->value, unused[i])))
             place_forbidden(c->v, &here, "may not be set when `type` is 'ExternalName'");
     }
 }
@@ -186,6 +187,24 @@ static void config_map(const struct rule_call *c)
     check_frozen(c, members, 2);
 }
 
+/* A client's configuration must be JSON; what it says is nobody's business. */
+static void check_json(const struct rule_call *c, const struct place *at, const struct json *encoded)
+{
+    struct buf text = BUF_INIT(2 << 20);
+    const char *why = NULL;
+    if (base64_decode(&text, json_string(encoded)) == 0) {
+        struct json *v = json_parse(c->v->a, buf_slice(&text), NULL, NULL, NULL);
+        if (!text.n)
+            why = "unexpected end of JSON input";
+        else if (!v)
+            why = arena_printf(c->v->a, "invalid character '%c' looking for beginning of value", buf_slice(&text).p[0]);
+        else if (v->type != JSON_OBJECT)
+            why = "json: cannot unmarshal into Go value of type map[string]interface {}";
+    }
+    buf_done(&text);
+    place_invalid(c->v, at, json_new_str(c->v->a, "<secret contents redacted>"), why);
+}
+
 static void check_secret_keys(const struct rule_call *c)
 {
     static const struct {
@@ -200,8 +219,11 @@ static void check_secret_keys(const struct rule_call *c)
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
         for (size_t k = 0; k < 2 && needed[i].keys[k] && is_type(c->value, needed[i].type); k++) {
             struct place here = place_key(&data, slice_str(needed[i].keys[k]));
-            if (!json_get_str(json_get_str(c->value, "data"), needed[i].keys[k]))
+            const struct json *text = json_get_str(json_get_str(c->value, "data"), needed[i].keys[k]);
+            if (!text)
                 place_required(c->v, &here, NULL);
+            else if (slice_starts(slice_str(needed[i].keys[k]), SLICE(".docker")))
+                check_json(c, &here, text);
         }
     }
 }
@@ -356,6 +378,12 @@ static void namespace_status(const struct rule_call *c)
         member_invalid(c->v, c->at, c->value, "phase", "may only be 'Active' if `deletionTimestamp` is empty");
 }
 
+static void finalizers(const struct rule_call *c)
+{
+    json_each (it, c->value)
+        place_invalid(c->v, c->at, it, validate_finalizer(json_string(it)));
+}
+
 static void finalizer(const struct rule_call *c)
 {
     place_invalid(c->v, c->at, c->value, validate_finalizer(json_string(c->value)));
@@ -421,6 +449,7 @@ static const struct rule_entry entries[] = {
     {"config_map", config_map},
     {"crd", crd},
     {"finalizer", finalizer},
+    {"finalizers", finalizers},
     {"hpa", hpa},
     {"ingress", ingress},
     {"namespace_status", namespace_status},

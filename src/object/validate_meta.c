@@ -5,8 +5,19 @@
 
 enum { ANNOTATIONS_MAX = 256 << 10, MANAGER_MAX = 128, SUBRESOURCE_MAX = 256 };
 
+/* What a name is generated from follows its kind's rule, but may end with a dash. */
+static void check_prefix(struct validation *v, const struct resource *res, const struct json *obj)
+{
+    struct slice s = meta_generate_name(obj);
+    if (s.n > 1 && s.p[s.n - 1] == '-')
+        s = slice_str(arena_printf(v->a, "%" SLICE_FMT "a", SLICE_ARG(slice_of(s.p, s.n - 2))));
+    if (s.n && res->name_rule != NAME_CRD && res->name_rule != NAME_IP && validate_name(res, s))
+        validation_invalid(v, "metadata.generateName", json_path(obj, "metadata.generateName"), validate_name(res, s));
+}
+
 static void check_name(struct validation *v, const struct resource *res, const struct json *obj)
 {
+    check_prefix(v, res, obj);
     struct slice name = meta_name(obj);
     if (name.n == 0)
         validation_required(v, "metadata.name", "name or generateName is required");
@@ -86,7 +97,7 @@ static void check_owner(struct validation *v, const struct place *at, const stru
     static const char *const messages[] = {"version must not be empty", "must not be empty", "must not be empty",
                                            "must not be empty"};
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
-        struct place here = place_member(at, needed[i]);
+        struct place here = place_member(at, i ? needed[i] : "version");
         const struct json *value = json_get_str(owner, needed[i]);
         if (is_blank(value))
             place_invalid(v, &here, value ? value : json_new_str(v->a, ""), messages[i]);

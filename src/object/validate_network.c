@@ -53,21 +53,32 @@ static void ingress_host(const struct rule_call *c)
                       validate_subdomain(slice_starts(host, SLICE("*.")) ? slice_from(host, 2) : host));
 }
 
-/* value: a backend's service. */
-static void ingress_service(const struct rule_call *c)
+static void check_ingress_service(const struct rule_call *c, const struct json *service)
 {
-    static const char *const members[] = {"name", "number"};
-    struct place port = place_member(c->at, "port"), number = place_member(&port, "number");
-    const struct json *p = json_get_str(c->value, "port");
-    bool named = json_path_string(p, "name").n, numbered = json_int(json_get_str(p, members[1]), 0) != 0;
+    struct place at = place_member(c->at, "service"), port = place_member(&at, "port");
+    struct place number = place_member(&port, "number");
+    const struct json *p = json_get_str(service, "port");
+    bool named = json_path_string(p, "name").n, numbered = json_int(json_get_str(p, "number"), 0) != 0;
     if (!named && !numbered)
-        place_required(c->v, &port, "port name or number is required");
+        place_required(c->v, c->at, "port name or number is required");
     else if (named && numbered)
-        place_invalid(c->v, c->at, c->value, "cannot set both port name & port number");
+        place_invalid(c->v, c->at, json_new_str(c->v->a, ""), "cannot set both port name & port number");
     else if (named)
         member_check(c->v, &port, p, "name", validate_port_name);
     else
         check_range(c->v, &number, json_get_str(p, "number"), 1, 65535);
+}
+
+/* value: where an Ingress sends requests. */
+static void ingress_backend(const struct rule_call *c)
+{
+    static const char *const kinds[] = {"resource", "service"};
+    size_t n = members_given(c->value, kinds, 2);
+    if (c->value && n != 1)
+        place_invalid(c->v, c->at, json_new_str(c->v->a, ""),
+                      n ? "cannot set both resource and service backends" : "resource or service backend is required");
+    else if (json_get_str(c->value, "service"))
+        check_ingress_service(c, json_get_str(c->value, "service"));
 }
 
 /* value: an Ingress: the old annotation and the field must not contradict each other from the start. */
@@ -75,8 +86,7 @@ static void ingress_class(const struct rule_call *c)
 {
     struct slice note = meta_annotation(c->value, SLICE("kubernetes.io/ingress.class"));
     const struct json *name = json_path(c->value, "spec.ingressClassName");
-    struct place meta = place_member(c->at, "metadata"), notes = place_member(&meta, "annotations");
-    struct place here = place_key(&notes, SLICE("kubernetes.io/ingress.class"));
+    struct place notes = place_member(c->at, "annotations"), here = place_member(&notes, "kubernetes.io/ingress.class");
     if (!c->update && note.n && name && !slice_eq(note, json_string(name)))
         place_invalid(c->v, &here, json_new_string(c->v->a, note),
                       "must match `ingressClassName` when both are specified");
@@ -105,11 +115,17 @@ static void policy_port(const struct rule_call *c)
     if (!end)
         return;
     if (!port)
-        member_forbidden(c->v, c->at, "endPort", "may not be specified when `port` is not specified");
+        member_invalid(c->v, c->at, c->value, "endPort", "may not be specified when `port` is not specified");
     else if (json_is(port, JSON_STRING))
-        member_forbidden(c->v, c->at, "endPort", "may not be specified when `port` is non-numeric");
+        member_invalid(c->v, c->at, c->value, "endPort", "may not be specified when `port` is non-numeric");
     else if (json_int(end, 0) < json_int(port, 0))
         member_invalid(c->v, c->at, c->value, "endPort", "must be greater than or equal to `port`");
+}
+
+static void policy_types(const struct rule_call *c)
+{
+    if (json_len(c->value) > 2)
+        place_invalid(c->v, c->at, c->value, "may not specify more than two policyTypes");
 }
 
 static void policy_peer(const struct rule_call *c)
@@ -250,8 +266,17 @@ static void ip_name(const struct rule_call *c)
 static void service_cidrs(const struct rule_call *c)
 {
     const struct json *before = json_first(c->old), *now = json_first(c->value);
+    size_t i = 0;
     if (!c->update || !c->old)
         return;
+    if (json_len(c->value) == json_len(c->old)) {
+        for (; now; now = now->next, before = before->next) {
+            struct place here = place_item(c->at, i++);
+            if (!json_equal(now, before))
+                place_invalid(c->v, &here, now, "field is immutable");
+        }
+        return;
+    }
     if (json_len(c->value) < json_len(c->old) || !json_equal(before, now) ||
         (json_len(c->old) == 2 && !json_equal(c->old, c->value)))
         place_invalid(c->v, c->at, c->value, "field is immutable");
@@ -344,21 +369,35 @@ static void check_cluster_ips(const struct rule_call *c)
     }
 }
 
+/* What was stored before a rule came is not held against who does not touch it. */
+static bool was_there(const struct rule_call *c, const char *list, const struct json *item)
+{
+    json_each (it, json_get_str(c->old, list))
+        if (json_equal(it, item))
+            return true;
+    return false;
+}
+
 static void check_ranges(const struct rule_call *c)
 {
     struct place ranges = place_member(c->at, "loadBalancerSourceRanges"), ips = place_member(c->at, "externalIPs");
     size_t i = 0;
-    int family;
     json_each (it, json_get_str(c->value, "loadBalancerSourceRanges")) {
         struct place here = place_item(&ranges, i++);
-        if (!text_is_cidr(json_string(it), &family))
-            place_invalid(c->v, &here, it, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)");
+        if (!was_there(c, "loadBalancerSourceRanges", it))
+            place_invalid(c->v, &here, it, cidr_problem(json_string(it)));
     }
-    struct rule_call list = *c;
-    list.at = &ips;
-    list.value = json_get_str(c->value, "externalIPs");
-    list.argument = "reachable-ip";
-    rule_find("each")(&list);
+    i = 0;
+    json_each (it, json_get_str(c->value, "externalIPs")) {
+        struct place here = place_item(&ips, i++);
+        struct rule_call one = {.v = c->v, .at = &here, .value = it, .root = c->root, .argument = ""};
+        if (was_there(c, "externalIPs", it))
+            continue;
+        if (ip_problem(json_string(it)))
+            place_invalid(c->v, &here, it, ip_problem(json_string(it)));
+        else
+            rule_find("reachable-ip")(&one);
+    }
 }
 
 /* value: a Service's spec. */
@@ -408,14 +447,15 @@ static const struct rule_entry entries[] = {
     {"cidr-exact", cidr_exact},
     {"class_parameters", class_parameters},
     {"endpoint_subset", endpoint_subset},
+    {"ingress_backend", ingress_backend},
     {"ingress_class", ingress_class},
     {"ingress_host", ingress_host},
     {"ingress_path", ingress_path},
-    {"ingress_service", ingress_service},
     {"ip_block", ip_block},
     {"ip_name", ip_name},
     {"policy_peer", policy_peer},
     {"policy_port", policy_port},
+    {"policy_types", policy_types},
     {"service_cidrs", service_cidrs},
     {"service_more", service_more},
     {"service_status", service_status},

@@ -71,6 +71,9 @@ static void spread(const struct rule_call *c)
         if (json_get_str(seen, pair))
             place_duplicate(c->v, &which, json_new_str(c->v->a, pair));
         json_set(c->v->a, seen, slice_str(pair), json_new_null(c->v->a));
+        struct place keys = place_member(&here, "matchLabelKeys");
+        if (json_len(json_get_str(it, "matchLabelKeys")) && !json_get_str(it, "labelSelector"))
+            place_forbidden(c->v, &keys, "must not be specified when labelSelector is not set");
         if (min && json_int(min, 1) <= 0)
             place_invalid(c->v, &domains, min, "must be greater than zero");
         if (min && !slice_eq_str(when, "DoNotSchedule"))
@@ -86,7 +89,8 @@ static void dns_searches(const struct rule_call *c)
 {
     size_t chars = 0, i = 0;
     if (json_len(c->value) > SEARCHES_MAX)
-        validation_too_many(c->v, place_path(c->v, c->at), (int64_t)json_len(c->value), SEARCHES_MAX);
+        place_invalid(c->v, c->at, c->value,
+                      arena_printf(c->v->a, "must not have more than %d search paths", SEARCHES_MAX));
     json_each (it, c->value) {
         struct place here = place_item(c->at, i++);
         struct slice s = json_string(it);
@@ -99,6 +103,16 @@ static void dns_searches(const struct rule_call *c)
     if (chars > SEARCH_CHARS_MAX)
         place_invalid(c->v, c->at, c->value,
                       "must not have more than 2048 characters (including spaces) in the search list");
+}
+
+static void dns_options(const struct rule_call *c)
+{
+    size_t i = 0;
+    json_each (it, c->value) {
+        struct place here = place_item(c->at, i++);
+        if (!json_path_string(it, "name").n)
+            place_required(c->v, &here, "must not be empty");
+    }
 }
 
 static void hostname_override(const struct rule_call *c)
@@ -167,12 +181,13 @@ static bool is_sysctl(struct slice s)
     for (size_t i = 0; i < s.n; i++) {
         char ch = s.p[i];
         bool alnum = (ch >= 'a' && ch <= 'z') || (ch >= '0' && ch <= '9');
-        bool joint = ch == '.' || ch == '/' || ch == '-' || ch == '_';
-        if ((!alnum && !joint) || (edge && !alnum))
+        bool ends = ch == '.' || ch == '/', joint = ends || ch == '-' || ch == '_';
+        bool after_dash = i && (s.p[i - 1] == '-' || s.p[i - 1] == '_');
+        if ((!alnum && !joint) || (edge && !alnum) || (ends && after_dash))
             return false;
-        edge = ch == '.' || ch == '/';
+        edge = ends;
     }
-    return s.n && !edge;
+    return s.n && !edge && s.p[s.n - 1] != '-' && s.p[s.n - 1] != '_';
 }
 
 static void check_sysctl_host(const struct rule_call *c, const struct json *sysctl, const struct place *at)
@@ -242,8 +257,12 @@ static void pod_os(const struct rule_call *c)
     const struct json *sc = json_get_str(c->value, "securityContext");
     if (!json_get_str(c->value, "os"))
         return;
-    member_one_of(c->v, &os, json_get_str(c->value, "os"), "name", systems);
     struct slice name = json_path_string(c->value, "os.name");
+    struct place os_name = place_member(&os, "name");
+    if (!name.n)
+        place_required(c->v, &os_name, "cannot be empty");
+    else if (!text_is_one_of(name, systems))
+        place_not_supported(c->v, &os, json_path(c->value, "os.name"), systems);
     if (slice_eq_str(name, "linux") && json_get_str(sc, "windowsOptions"))
         member_forbidden(c->v, &context, "windowsOptions", "windows options cannot be set for a linux pod");
     if (!slice_eq_str(name, "windows"))
@@ -339,15 +358,16 @@ static void resource_claims(const struct rule_call *c)
             struct place used = place_member(&resources, "claims");
             size_t k = 0;
             json_each (claim, json_path(it, "resources.claims")) {
-                struct place item = place_item(&used, k++), name = place_member(&item, "name");
+                struct place item = place_item(&used, k++);
                 if (!json_get(names, json_path_string(claim, "name")))
-                    validation_not_found(c->v, place_path(c->v, &name), json_get_str(claim, "name"));
+                    validation_not_found(c->v, place_path(c->v, &item), json_get_str(claim, "name"));
             }
         }
     }
 }
 
 static const struct rule_entry entries[] = {
+    {"dns_options", dns_options},
     {"dns_searches", dns_searches},
     {"hostname_override", hostname_override},
     {"match_fields", match_fields},

@@ -45,6 +45,20 @@ static void check_mounts(const struct rule_call *c, const struct json *names, co
     }
 }
 
+static void check_file_keys(const struct rule_call *c, const struct json *names, const struct json *container,
+                            const struct place *at)
+{
+    struct place list = place_member(at, "env");
+    size_t i = 0;
+    json_each (it, json_get_str(container, "env")) {
+        struct place here = place_item(&list, i++), from = place_member(&here, "valueFrom");
+        struct place ref = place_member(&from, "fileKeyRef"), volume = place_member(&ref, "volumeName");
+        const struct json *name = json_path(it, "valueFrom.fileKeyRef.volumeName");
+        if (json_string(name).n && !json_get(names, json_string(name)))
+            validation_not_found(c->v, place_path(c->v, &volume), name);
+    }
+}
+
 /* Mounts name volumes there are; those of a StatefulSet's claim templates count. */
 static void pod_volumes(const struct rule_call *c)
 {
@@ -60,16 +74,18 @@ static void pod_volumes(const struct rule_call *c)
             struct place here = place_item(&list, i++);
             check_mounts(c, names, it, &here, "volumeMounts");
             check_mounts(c, names, it, &here, "volumeDevices");
+            check_file_keys(c, names, it, &here);
         }
     }
 }
 
+/* Of more than one source the first is right: emptyDir before all others. */
 static void volume_source(const struct rule_call *c)
 {
-    size_t n = 0;
+    size_t n = json_get_str(c->value, "emptyDir") != NULL;
     json_each (it, c->value) {
         struct place here = {.up = c->at, .name = it->key};
-        if (slice_eq_str(it->key, "name") || it->type == JSON_NULL)
+        if (slice_eq_str(it->key, "name") || slice_eq_str(it->key, "emptyDir") || it->type == JSON_NULL)
             continue;
         if (++n > 1)
             place_forbidden(c->v, &here, "may not specify more than 1 volume type");
@@ -113,7 +129,10 @@ static void pod_host(const struct rule_call *c)
     if (slice_eq_str(json_path_string(c->value, "dnsPolicy"), "None") &&
         json_len(json_path(c->value, "dnsConfig.nameservers")) == 0) {
         struct place config = place_member(c->at, "dnsConfig"), here = place_member(&config, "nameservers");
-        place_required(c->v, &here, "must provide at least one DNS nameserver when `dnsPolicy` is None");
+        if (json_get_str(c->value, "dnsConfig"))
+            place_required(c->v, &here, "must provide at least one DNS nameserver when `dnsPolicy` is None");
+        else
+            place_required(c->v, &config, "must provide `dnsConfig` when `dnsPolicy` is None");
     }
 }
 
@@ -122,7 +141,8 @@ static void pod_dns(const struct rule_call *c)
     rule_function *ip = rule_find("ip");
     size_t i = 0;
     if (json_len(c->value) > NAMESERVERS_MAX)
-        validation_too_many(c->v, place_path(c->v, c->at), (int64_t)json_len(c->value), NAMESERVERS_MAX);
+        place_invalid(c->v, c->at, c->value,
+                      arena_printf(c->v->a, "must not have more than %d nameservers", NAMESERVERS_MAX));
     json_each (it, c->value) {
         struct place here = place_item(c->at, i++);
         struct rule_call one = {.v = c->v, .at = &here, .value = it, .argument = ""};
@@ -225,6 +245,64 @@ static bool check_counts(const struct rule_call *c)
     return fine;
 }
 
+static void check_node_selector(const struct rule_call *c)
+{
+    struct place at = place_member(c->at, "nodeSelector");
+    const struct json *now = json_get_str(c->value, "nodeSelector");
+    json_each (it, json_get_str(c->old, "nodeSelector"))
+        if (!json_get(now, it->key) || !json_equal(json_get(now, it->key), it)) {
+            place_invalid(c->v, &at, now,
+                          "only additions to spec.nodeSelector are allowed (no mutations or deletions)");
+            return;
+        }
+}
+
+/* What was required is still, perhaps with more behind it. */
+static bool only_adds(const struct json *now, const struct json *before, const char *list)
+{
+    const struct json *n = json_first(json_get_str(now, list));
+    json_each (it, json_get_str(before, list)) {
+        if (!n || !json_equal(n, it))
+            return false;
+        n = n->next;
+    }
+    return true;
+}
+
+static void check_node_affinity(const struct rule_call *c)
+{
+    static const char path[] = "affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms";
+    const struct json *now = json_path(c->value, path), *before = json_path(c->old, path);
+    struct place affinity = place_member(c->at, "affinity"), node = place_member(&affinity, "nodeAffinity");
+    struct place required = place_member(&node, "requiredDuringSchedulingIgnoredDuringExecution");
+    struct place terms = place_member(&required, "nodeSelectorTerms");
+    const struct json *old = json_first(before);
+    size_t i = 0;
+    if (json_len(before) && json_len(before) != json_len(now)) {
+        place_invalid(c->v, &terms, now, "no additions/deletions to non-empty NodeSelectorTerms list are allowed");
+        return;
+    }
+    for (const struct json *it = json_first(now); it && old; it = it->next, old = old->next) {
+        struct place here = place_item(&terms, i++);
+        if (!only_adds(it, old, "matchExpressions") || !only_adds(it, old, "matchFields"))
+            place_invalid(c->v, &here, it, "only additions are allowed (no mutations or deletions)");
+    }
+}
+
+/* A gated pod may still be narrowed down. */
+static void take_narrowed(const struct rule_call *c, struct json *spec)
+{
+    if (!json_len(json_get_str(c->old, "schedulingGates")))
+        return;
+    check_node_selector(c);
+    check_node_affinity(c);
+    take_member(c->v->a, spec, c->old, "nodeSelector");
+    struct json *affinity = json_object_at(c->v->a, spec, "affinity");
+    take_member(c->v->a, affinity, json_get_str(c->old, "affinity"), "nodeAffinity");
+    if (!json_len(affinity))
+        json_del_str(spec, "affinity");
+}
+
 /* value: the new spec, old: the stored one. */
 static void pod_update(const struct rule_call *c)
 {
@@ -243,10 +321,7 @@ static void pod_update(const struct rule_call *c)
     if (json_int(json_get_str(c->old, "terminationGracePeriodSeconds"), 0) < 0 &&
         json_int(json_get_str(c->value, "terminationGracePeriodSeconds"), 0) == 1)
         take_member(a, spec, c->old, "terminationGracePeriodSeconds");
-    if (json_len(json_get_str(c->old, "schedulingGates"))) { /* a gated pod may still be narrowed down */
-        take_member(a, spec, c->old, "nodeSelector");
-        take_member(a, spec, c->old, "affinity");
-    }
+    take_narrowed(c, spec);
     if (!json_equal(spec, c->old))
         place_forbidden(c->v, c->at,
                         "pod updates may not change fields other than "
@@ -296,53 +371,6 @@ static void env_value(const struct rule_call *c)
         place_invalid(c->v, &here, json_new_str(c->v->a, ""), "may not be specified when `value` is not empty");
 }
 
-static bool is_container_resource(struct slice name)
-{
-    static const char *const plain[] = {"cpu", "memory", "ephemeral-storage"};
-    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
-        if (slice_eq_str(name, plain[i]))
-            return true;
-    return slice_starts(name, SLICE("hugepages-")) || (name.n && memchr(name.p, '/', name.n));
-}
-
-/* Claims ask for storage, volumes are no containers. */
-static bool is_claim(const struct place *at)
-{
-    return at->up && at->up->up && at->up->name.p && slice_eq_str(at->name, "resources") &&
-           slice_eq_str(at->up->name, "spec");
-}
-
-static void check_resource_list(const struct rule_call *c, const char *which)
-{
-    struct place list = place_member(c->at, which);
-    json_each (it, json_get_str(c->value, which)) {
-        struct place here = place_key(&list, it->key);
-        struct quantity q;
-        const char *why = validate_qualified_name(it->key);
-        if (!why && !is_claim(c->at) && !is_container_resource(it->key))
-            why = "must be a standard resource for containers";
-        place_invalid(c->v, &here, json_new_string(c->v->a, it->key), why);
-        if (quantity_from_json(it, &q) && q.nano < 0)
-            place_invalid(c->v, &here, it, "must be greater than or equal to 0");
-    }
-}
-
-static void resources(const struct rule_call *c)
-{
-    struct place requests = place_member(c->at, "requests");
-    const struct json *limits = json_get_str(c->value, "limits");
-    check_resource_list(c, "limits");
-    check_resource_list(c, "requests");
-    json_each (it, json_get_str(c->value, "requests")) {
-        struct quantity want, most;
-        const struct json *limit = json_get(limits, it->key);
-        if (quantity_from_json(it, &want) && quantity_from_json(limit, &most) && quantity_cmp(want, most) > 0)
-            place_invalid(c->v, &requests, it,
-                          arena_printf(c->v->a, "must be less than or equal to %" SLICE_FMT " limit of %" SLICE_FMT,
-                                       SLICE_ARG(it->key), SLICE_ARG(json_string(limit))));
-    }
-}
-
 /* ---- scheduling ---- */
 
 static void toleration(const struct rule_call *c)
@@ -361,6 +389,9 @@ static void toleration(const struct rule_call *c)
     if (exists && json_path_string(c->value, "value").n)
         place_invalid(c->v, &operator, json_get_str(c->value, "value"),
                       "value must be empty when `operator` is 'Exists'");
+    if (!o.n || slice_eq_str(o, "Equal"))
+        place_invalid(c->v, &operator, json_get_str(c->value, "value"),
+                      validate_label_value(json_path_string(c->value, "value")));
     if (o.n && !exists && !slice_eq_str(o, "Equal"))
         place_not_supported(c->v, &operator, op, operators);
     if (json_get_str(c->value, "tolerationSeconds") && !slice_eq_str(json_path_string(c->value, "effect"), "NoExecute"))
@@ -377,6 +408,10 @@ static void node_requirement(const struct rule_call *c)
         place_required(c->v, &values, "must be specified when `operator` is 'In' or 'NotIn'");
     if ((slice_eq_str(op, "Exists") || slice_eq_str(op, "DoesNotExist")) && n)
         place_forbidden(c->v, &values, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
+    static const char *const known[] = {"In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt", NULL};
+    struct place operator= place_member(c->at, "operator");
+    if (op.n && !text_is_one_of(op, known))
+        place_invalid(c->v, &operator, json_get_str(c->value, "operator"), "not a valid selector operator");
     if ((slice_eq_str(op, "Gt") || slice_eq_str(op, "Lt")) && n != 1)
         place_required(c->v, &values, "must be specified single value when `operator` is 'Lt' or 'Gt'");
 }
@@ -392,7 +427,6 @@ static const struct rule_entry entries[] = {
     {"pod_names", pod_names},
     {"pod_update", pod_update},
     {"pod_volumes", pod_volumes},
-    {"resources", resources},
     {"toleration", toleration},
     {"volume_source", volume_source},
 };

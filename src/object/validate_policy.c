@@ -83,13 +83,32 @@ static bool has_text(const struct json *list, const char *text)
     return false;
 }
 
-/* BestEffort pods ask for nothing, so that there is nothing but their number to limit. */
-static bool only_pods(const struct json *hard)
+static const char *const scope_names[] = {"BestEffort",
+                                          "CrossNamespacePodAffinity",
+                                          "NotBestEffort",
+                                          "NotTerminating",
+                                          "PriorityClass",
+                                          "Terminating",
+                                          "VolumeAttributesClass",
+                                          NULL};
+
+/* Whether a standard resource may be counted by scope. Others are not Kubernetes' to judge. */
+static bool scope_fits(struct slice scope, struct slice resource)
 {
-    json_each (it, hard)
-        if (!slice_eq_str(it->key, "pods") && !slice_eq_str(it->key, "count/pods"))
-            return false;
-    return true;
+    static const char *const computed[] = {"cpu",          "memory",          "limits.cpu", "limits.memory",
+                                           "requests.cpu", "requests.memory", NULL};
+    static const char *const others[] = {
+        "ephemeral-storage", "requests.ephemeral-storage", "limits.ephemeral-storage", "requests.storage",
+        "services",          "replicationcontrollers",     "resourcequotas",           "secrets",
+        "configmaps",        "services.nodeports",         "services.loadbalancers",   NULL};
+    bool pods = slice_eq_str(resource, "pods"), claims = slice_eq_str(resource, "persistentvolumeclaims");
+    if (!pods && !claims && !text_is_one_of(resource, computed) && !text_is_one_of(resource, others))
+        return true;
+    if (slice_eq_str(scope, "BestEffort"))
+        return pods;
+    if (slice_eq_str(scope, "VolumeAttributesClass"))
+        return claims;
+    return pods || text_is_one_of(resource, computed);
 }
 
 /* value: a quota's spec. */
@@ -101,8 +120,15 @@ static void quota_scopes(const struct rule_call *c)
     for (size_t i = 0; i < 2; i++)
         if (has_text(scopes, opposite[i][0]) && has_text(scopes, opposite[i][1]))
             place_invalid(c->v, &at, scopes, "conflicting scopes");
-    if (has_text(scopes, "BestEffort") && !only_pods(json_get_str(c->value, "hard")))
-        place_invalid(c->v, &at, scopes, "unsupported scope applied to resource");
+    json_each (scope, scopes) {
+        if (!text_is_one_of(json_string(scope), scope_names))
+            place_invalid(c->v, &at, scopes, "unsupported scope");
+        json_each (it, json_get_str(c->value, "hard"))
+            if (!scope_fits(json_string(scope), it->key)) {
+                place_invalid(c->v, &at, scopes, "unsupported scope applied to resource");
+                break;
+            }
+    }
 }
 
 static void scope_requirement(const struct rule_call *c)
@@ -121,7 +147,13 @@ static void scope_requirement(const struct rule_call *c)
     if (listed && n == 0)
         place_required(c->v, &values,
                        "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector");
-    if (!listed && op.n && n)
+    bool plainly = slice_eq_str(op, "Exists") || slice_eq_str(op, "DoesNotExist");
+    struct place scope = place_member(c->at, "scopeName");
+    if (!text_is_one_of(json_path_string(c->value, "scopeName"), scope_names))
+        place_invalid(c->v, &scope, json_get_str(c->value, "scopeName"), "unsupported scope");
+    if (!listed && !plainly)
+        place_invalid(c->v, &operator, json_get_str(c->value, "operator"), "not a valid selector operator");
+    if (plainly && n)
         place_invalid(c->v, &values, json_get_str(c->value, "values"),
                       "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector");
 }
@@ -250,17 +282,18 @@ static void check_metric_target(const struct rule_call *c, struct slice type, co
 {
     const struct json *target = json_get_str(source, "target");
     struct place here = place_member(at, "target"), average = place_member(&here, "averageValue");
+    struct place value = place_member(&here, "value"), use = place_member(&here, "averageUtilization");
     bool resource = slice_eq_str(type, "Resource") || slice_eq_str(type, "ContainerResource");
     if (resource && !given(target, "averageUtilization") && !given(target, "averageValue"))
-        place_required(c->v, &here, "must set either a target raw value or a target utilization");
+        place_required(c->v, &use, "must set either a target raw value or a target utilization");
     else if (resource && given(target, "averageUtilization") && given(target, "averageValue"))
         place_forbidden(c->v, &average, "may not set both a target raw value and a target utilization");
     if (slice_eq_str(type, "Pods") && !given(target, "averageValue"))
         place_required(c->v, &average, "must specify a positive target averageValue");
     if (slice_eq_str(type, "External") && !given(target, "value") && !given(target, "averageValue"))
-        place_required(c->v, &here, "must set either a target value for metric or a per-pod target");
+        place_required(c->v, &average, "must set either a target value for metric or a per-pod target");
     else if (slice_eq_str(type, "External") && given(target, "value") && given(target, "averageValue"))
-        place_forbidden(c->v, &here, "may not set both a target value for metric and a per-pod target");
+        place_forbidden(c->v, &value, "may not set both a target value for metric and a per-pod target");
 }
 
 static void metric(const struct rule_call *c)
@@ -340,8 +373,12 @@ static void new_event(const struct rule_call *c)
     static const char *const needed[] = {"reportingInstance", "action", "reason"};
     static const char *const names[] = {"reportingComponent", "reportingController"};
     const char *reporter = names[json_get_str(c->value, names[1]) != NULL];
-    member_required(c->v, c->at, c->value, reporter);
-    member_check(c->v, c->at, c->value, reporter, validate_qualified_name);
+    struct place at = place_member(c->at, names[1]); /* so it is called in either version */
+    const struct json *who = json_get_str(c->value, reporter);
+    if (is_blank(who))
+        place_required(c->v, &at, NULL);
+    else
+        place_invalid(c->v, &at, who, validate_qualified_name(json_string(who)));
     for (size_t i = 0; i < 3; i++) {
         member_required(c->v, c->at, c->value, needed[i]);
         check_limit(c, needed[i], EVENT_TEXT_MAX);
@@ -367,6 +404,7 @@ static void event_v1(const struct rule_call *c)
 {
     static const char *const old[] = {"deprecatedSource", "deprecatedFirstTimestamp", "deprecatedLastTimestamp",
                                       "deprecatedCount"};
+    static const char *const core[] = {"source", "firstTimestamp", "lastTimestamp", "count"};
     static const char *const types[] = {"Normal", "Warning", NULL};
     struct place series = place_member(c->at, "series"), type = place_member(c->at, "type");
     const struct json *count = json_path(c->value, "series.count");
@@ -382,6 +420,8 @@ static void event_v1(const struct rule_call *c)
                 place_invalid(c->v, &(struct place){.up = c->at, .name = it->key}, it, "field is immutable");
         return;
     }
+    struct place meta = place_member(c->at, "metadata");
+    member_check(c->v, &meta, json_get_str(c->value, "metadata"), "name", validate_subdomain);
     member_required(c->v, c->at, c->value, "eventTime");
     new_event(c);
     if (!text_is_one_of(json_path_string(c->value, "type"), types))
@@ -391,8 +431,9 @@ static void event_v1(const struct rule_call *c)
     for (size_t i = 0; i < 4; i++) {
         const struct json *v = json_get_str(c->value, old[i]);
         bool zero = is_blank(v) || (json_is(v, JSON_INT) && json_int(v, 1) == 0);
+        struct place here = place_member(c->at, core[i]);
         if (!zero)
-            member_invalid(c->v, c->at, c->value, old[i], "needs to be unset");
+            place_invalid(c->v, &here, json_new_str(c->v->a, ""), "needs to be unset");
     }
 }
 

@@ -61,21 +61,24 @@ struct rule_table {
         (list), sizeof(list) / sizeof *(list)                                                                          \
     }
 
-extern const struct rule_table rules_general;   /* validate_checks.c */
-extern const struct rule_table rules_values;    /* validate_values.c */
-extern const struct rule_table rules_pod;       /* validate_pod.c */
-extern const struct rule_table rules_container; /* validate_container.c */
-extern const struct rule_table rules_volumes;   /* validate_volumes.c */
-extern const struct rule_table rules_placement; /* validate_placement.c */
-extern const struct rule_table rules_podsub;    /* validate_podsub.c */
-extern const struct rule_table rules_network;   /* validate_network.c */
-extern const struct rule_table rules_storage;   /* validate_storage.c */
-extern const struct rule_table rules_workloads; /* validate_workloads.c */
-extern const struct rule_table rules_jobs;      /* validate_jobs.c */
-extern const struct rule_table rules_policy;    /* validate_policy.c */
-extern const struct rule_table rules_extend;    /* validate_extend.c */
-extern const struct rule_table rules_devices;   /* validate_devices.c */
-extern const struct rule_table rules_kinds;     /* validate_kinds.c */
+extern const struct rule_table rules_general;      /* validate_checks.c */
+extern const struct rule_table rules_values;       /* validate_values.c */
+extern const struct rule_table rules_pod;          /* validate_pod.c */
+extern const struct rule_table rules_container;    /* validate_container.c */
+extern const struct rule_table rules_volumes;      /* validate_volumes.c */
+extern const struct rule_table rules_placement;    /* validate_placement.c */
+extern const struct rule_table rules_podsub;       /* validate_podsub.c */
+extern const struct rule_table rules_network;      /* validate_network.c */
+extern const struct rule_table rules_storage;      /* validate_storage.c */
+extern const struct rule_table rules_workloads;    /* validate_workloads.c */
+extern const struct rule_table rules_jobs;         /* validate_jobs.c */
+extern const struct rule_table rules_policy;       /* validate_policy.c */
+extern const struct rule_table rules_extend;       /* validate_extend.c */
+extern const struct rule_table rules_devices;      /* validate_devices.c */
+extern const struct rule_table rules_resources;    /* validate_resources.c */
+extern const struct rule_table rules_definitions;  /* validate_definitions.c */
+extern const struct rule_table rules_certificates; /* validate_certificates.c */
+extern const struct rule_table rules_kinds;        /* validate_kinds.c */
 /* The function of a check, NULL when there is none. */
 rule_function *rule_find(const char *name);
 rule_function *rule_find_slice(struct slice name);
@@ -96,6 +99,9 @@ bool text_is_one_of(struct slice s, const char *const *texts);
 /* Text of an IP address or a CIDR. family: 4 or 6. False when it is none. */
 bool text_is_ip(struct slice s, int *ret_family);
 bool text_is_cidr(struct slice s, int *ret_family);
+/* What is wrong with a new address or network, NULL when nothing: they must not be readable in two ways. */
+const char *ip_problem(struct slice s);
+const char *cidr_problem(struct slice s);
 
 /* metadata of any object. */
 void validate_metadata(struct validation *v, const struct resource *res, const struct json *obj);

@@ -109,7 +109,7 @@ static void keys(const struct rule_call *c)
 /* argument: the most items. */
 static void max_items(const struct rule_call *c)
 {
-    int64_t max = atoll(c->argument);
+    int64_t max = strtoll(c->argument, NULL, 10);
     if ((int64_t)json_len(c->value) > max)
         validation_too_many(c->v, place_path(c->v, c->at), (int64_t)json_len(c->value), max);
 }
@@ -117,7 +117,7 @@ static void max_items(const struct rule_call *c)
 /* argument: the most bytes. */
 static void max_length(const struct rule_call *c)
 {
-    int64_t max = atoll(c->argument);
+    int64_t max = strtoll(c->argument, NULL, 10);
     if ((int64_t)json_string(c->value).n > max)
         validation_too_long(c->v, place_path(c->v, c->at), max);
 }
@@ -206,6 +206,76 @@ bool text_is_cidr(struct slice s, int *ret_family)
     if (!slice_cut(s, '/', &ip, &tail) || !text_is_ip(ip, ret_family) || !slice_to_u64(tail, &bits))
         return false;
     return bits <= (*ret_family == 4 ? 32 : 128);
+}
+
+static bool has_leading_zero(struct slice s)
+{
+    struct slice part;
+    if (s.n && memchr(s.p, ':', s.n))
+        return false;
+    while (s.n) {
+        slice_cut(s, '.', &part, &s);
+        if (part.n > 1 && part.p[0] == '0')
+            return true;
+    }
+    return false;
+}
+
+/* The same without zeros in front, to see whether they are all that is wrong. */
+static bool is_ip_but_for_zeros(struct slice s)
+{
+    char text[INET6_ADDRSTRLEN + 1];
+    size_t n = 0;
+    int family;
+    for (size_t i = 0; i < s.n && n < INET6_ADDRSTRLEN; i++) {
+        bool first = i == 0 || s.p[i - 1] == '.', more = i + 1 < s.n && s.p[i + 1] != '.';
+        if (first && s.p[i] == '0' && more) {
+            while (i + 1 < s.n && s.p[i] == '0' && s.p[i + 1] != '.')
+                i++;
+        }
+        text[n++] = s.p[i];
+    }
+    return text_is_ip(slice_of(text, n), &family);
+}
+
+const char *ip_problem(struct slice s)
+{
+    int family;
+    if (has_leading_zero(s) && is_ip_but_for_zeros(s))
+        return "must not have leading 0s";
+    if (!text_is_ip(s, &family))
+        return "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
+    if (slice_starts(s, SLICE("::ffff:")) && memchr(s.p, '.', s.n))
+        return "must not be an IPv4-mapped IPv6 address";
+    return NULL;
+}
+
+static bool has_host_bits(struct slice ip, uint64_t bits, int family)
+{
+    unsigned char bytes[16];
+    char text[INET6_ADDRSTRLEN + 1];
+    size_t n = family == 4 ? 4 : 16;
+    memcpy(text, ip.p, ip.n);
+    text[ip.n] = '\0';
+    if (inet_pton(family == 4 ? AF_INET : AF_INET6, text, bytes) != 1)
+        return false;
+    for (size_t i = 0; i < n * 8; i++)
+        if (i >= bits && (bytes[i / 8] >> (7 - i % 8) & 1))
+            return true;
+    return false;
+}
+
+const char *cidr_problem(struct slice s)
+{
+    struct slice ip, tail;
+    uint64_t bits = 0;
+    int family;
+    slice_cut(s, '/', &ip, &tail);
+    if (has_leading_zero(ip) && is_ip_but_for_zeros(ip))
+        return "must not have leading 0s in IP";
+    if (!text_is_cidr(s, &family) || !slice_to_u64(tail, &bits))
+        return "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
+    return has_host_bits(ip, bits, family) ? "must not have bits set beyond the prefix length" : NULL;
 }
 
 /* What the servers say of themselves: all on one machine, they are on loopback addresses. */
@@ -342,7 +412,6 @@ static void full_domain(const struct rule_call *c)
 static const struct rule_entry entries[] = {
     {"absolute-path", absolute_path},
     {"at-most", at_most},
-
     {"domain-path", domain_path},
     {"each", each},
     {"full-domain", full_domain},
@@ -356,9 +425,7 @@ static const struct rule_entry entries[] = {
     {"not-decremented", not_decremented},
     {"one-per-family", one_per_family},
     {"percent-max", percent_max},
-
     {"qualified-any-case", qualified_any_case},
-
     {"reachable-ip", reachable_ip},
     {"subdomain-any-case", subdomain_any_case},
     {"unique-together", unique_together},

@@ -1,5 +1,6 @@
 /* Rules of a pod's volumes. */
 #include "object/meta.h"
+#include "object/quantity.h"
 #include "object/validate_rules.h"
 
 enum { TOKEN_SECONDS_MIN = 600 };
@@ -37,13 +38,14 @@ static void downward_file(const struct rule_call *c)
 
 /* ---- projections ---- */
 
-static void note_path(const struct rule_call *c, struct json *seen, const struct json *path, const struct place *at)
+/* whose: the source's name, or the path itself where it has none. */
+static void note_path(const struct rule_call *c, struct json *seen, const struct json *path, const struct json *whose)
 {
     struct slice s = json_string(path);
     if (s.n == 0)
         return;
     if (json_get(seen, s))
-        place_invalid(c->v, at, path, "conflicting duplicate paths");
+        place_invalid(c->v, c->at, whose ? whose : path, "conflicting duplicate paths");
     else
         json_set(c->v->a, seen, s, json_new_null(c->v->a));
 }
@@ -68,19 +70,15 @@ static void projected_sources(const struct rule_call *c)
     size_t i = 0;
     json_each (it, json_get_str(c->value, "sources")) {
         struct place here = place_item(&list, i++), token = place_member(&here, "serviceAccountToken");
-        struct place path = place_member(&token, "path");
         if (members_given(it, kinds, sizeof kinds / sizeof *kinds) > 1)
             place_forbidden(c->v, &here, "may not specify more than 1 volume type per source");
         if (json_get_str(it, "serviceAccountToken"))
             check_token(c, json_get_str(it, "serviceAccountToken"), &token);
-        note_path(c, seen, json_path(it, "serviceAccountToken.path"), &path);
+        note_path(c, seen, json_path(it, "serviceAccountToken.path"), NULL);
         for (size_t k = 0; k < 3; k++) {
-            struct place kind = place_member(&here, kinds[k]), items = place_member(&kind, "items");
-            size_t n = 0;
-            json_each (file, json_get_str(json_get_str(it, kinds[k]), "items")) {
-                struct place one = place_item(&items, n++), file_at = place_member(&one, "path");
-                note_path(c, seen, json_get_str(file, "path"), &file_at);
-            }
+            const struct json *source = json_get_str(it, kinds[k]);
+            json_each (file, json_get_str(source, "items"))
+                note_path(c, seen, json_get_str(file, "path"), json_get_str(source, "name"));
         }
     }
 }
@@ -103,6 +101,20 @@ static void token_needs_account(const struct rule_call *c)
                                  "must not be specified when serviceAccountName is not set");
         }
     }
+}
+
+/* value: an image's volume. Only templates may leave the image to somebody else. */
+static void image_volume(const struct rule_call *c)
+{
+    if (slice_eq_str(meta_kind(c->root), "Pod"))
+        member_required(c->v, c->at, c->value, "reference");
+}
+
+static void size_limit(const struct rule_call *c)
+{
+    struct quantity q;
+    if (quantity_from_json(c->value, &q) && q.nano < 0)
+        place_forbidden(c->v, c->at, "SizeLimit field must be a valid resource quantity");
 }
 
 /* ---- names of claims ---- */
@@ -148,9 +160,21 @@ static const struct json *volume_named(const struct json *spec, struct slice nam
     return NULL;
 }
 
+static bool has_backsteps(struct slice path)
+{
+    struct slice part;
+    while (path.n) {
+        slice_cut(path, '/', &part, &path);
+        if (slice_eq_str(part, ".."))
+            return true;
+    }
+    return false;
+}
+
 static void check_devices(const struct rule_call *c, const struct json *container, const struct place *at)
 {
     struct place list = place_member(at, "volumeDevices");
+    struct json *seen = json_new_object(c->v->a);
     size_t i = 0;
     json_each (it, json_get_str(container, "volumeDevices")) {
         struct place here = place_item(&list, i++);
@@ -159,9 +183,17 @@ static void check_devices(const struct rule_call *c, const struct json *containe
         if (volume && !json_get_str(volume, "persistentVolumeClaim") && !json_get_str(volume, "ephemeral"))
             member_invalid(c->v, &here, it, "name",
                            "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode");
-        json_each (mount, json_get_str(container, "volumeMounts"))
+        if (json_get(seen, json_path_string(it, "name")))
+            member_invalid(c->v, &here, it, "name", "must be unique");
+        json_set(c->v->a, seen, json_path_string(it, "name"), json_new_null(c->v->a));
+        if (has_backsteps(path))
+            member_invalid(c->v, &here, it, "devicePath", "can not contain backsteps ('..')");
+        json_each (mount, json_get_str(container, "volumeMounts")) {
+            if (slice_eq(json_path_string(mount, "name"), json_path_string(it, "name")))
+                member_invalid(c->v, &here, it, "name", "must not already exist in volumeMounts");
             if (path.n && slice_eq(json_path_string(mount, "mountPath"), path))
                 member_invalid(c->v, &here, it, "devicePath", "must not already exist as a path in volumeMounts");
+        }
     }
 }
 
@@ -180,9 +212,14 @@ static void block_devices(const struct rule_call *c)
 }
 
 static const struct rule_entry entries[] = {
-    {"block_devices", block_devices},         {"downward_file", downward_file},
-    {"ephemeral_claims", ephemeral_claims},   {"file_path", file_path},
-    {"projected_sources", projected_sources}, {"token_needs_account", token_needs_account},
+    {"block_devices", block_devices},
+    {"downward_file", downward_file},
+    {"ephemeral_claims", ephemeral_claims},
+    {"file_path", file_path},
+    {"image_volume", image_volume},
+    {"projected_sources", projected_sources},
+    {"size_limit", size_limit},
+    {"token_needs_account", token_needs_account},
 };
 
 const struct rule_table rules_volumes = RULE_TABLE(entries);

@@ -116,7 +116,7 @@ static void daemon_strategy(const struct rule_call *c)
 {
     static const char *const types[] = {"OnDelete", "RollingUpdate", NULL};
     struct place rolling = place_member(c->at, "rollingUpdate"), type = place_member(c->at, "type");
-    struct place here = place_member(&rolling, "maxUnavailable");
+    struct place here = place_member(&rolling, "maxUnavailable"), surge = place_member(&rolling, "maxSurge");
     const struct json *r = json_get_str(c->value, "rollingUpdate"), *t = json_get_str(c->value, "type");
     if (!is_blank(t) && !text_is_one_of(json_string(t), types))
         place_not_supported(c->v, &type, t, types);
@@ -128,20 +128,25 @@ static void daemon_strategy(const struct rule_call *c)
     else if (is_zero(gone) && is_zero(extra))
         place_required(c->v, &here, "cannot be 0 when maxSurge is 0");
     else if (!is_zero(gone) && !is_zero(extra))
-        place_invalid(c->v, &here, gone, "may not be set when maxSurge is not 0");
+        place_invalid(c->v, &surge, extra, "may not be set when maxUnavailable is non-zero");
 }
 
 /* value: a StatefulSet's spec. */
 static void stateful_strategy(const struct rule_call *c)
 {
     static const char *const types[] = {"OnDelete", "RollingUpdate", NULL};
-    struct place strategy = place_member(c->at, "updateStrategy"), type = place_member(&strategy, "type");
+    static const char *const managements[] = {"OrderedReady", "Parallel", NULL};
+    struct place strategy = place_member(c->at, "updateStrategy"), manage = place_member(c->at, "podManagementPolicy");
+    const struct json *management = json_get_str(c->value, "podManagementPolicy");
     struct place rolling = place_member(&strategy, "rollingUpdate"), max = place_member(&rolling, "maxUnavailable");
     const struct json *t = json_path(c->value, "updateStrategy.type"),
                       *r = json_path(c->value, "updateStrategy.rollingUpdate");
     const struct json *n = json_get_str(r, "maxUnavailable");
-    if (!is_blank(t) && !text_is_one_of(json_string(t), types))
-        place_not_supported(c->v, &type, t, types);
+    if (!text_is_one_of(json_string(management), managements))
+        place_invalid(c->v, &manage, management, "must be 'OrderedReady' or 'Parallel'");
+    if (!text_is_one_of(json_string(t), types))
+        place_invalid(c->v, &strategy, json_get_str(c->value, "updateStrategy"),
+                      "must be 'RollingUpdate' or 'OnDelete'");
     if (slice_eq_str(json_string(t), "OnDelete") && r)
         place_invalid(c->v, &rolling, r, "only allowed for updateStrategy 'RollingUpdate'");
     if (n && is_zero(n))
@@ -247,6 +252,28 @@ static size_t count_fields(struct slice s, bool *fine)
     return n;
 }
 
+/* Numbers of a field that are above what it counts, as in "60 * * * *". NULL when none. */
+static const char *above_range(struct arena *a, struct slice s)
+{
+    static const uint64_t most[] = {59, 23, 31, 12, 6};
+    struct slice field, part, number;
+    for (size_t i = 0; i < 5; i++) {
+        s = slice_trim(s);
+        slice_cut(s, ' ', &field, &s);
+        while (field.n) {
+            uint64_t n;
+            slice_cut(field, ',', &part, &field);
+            slice_cut(part, '/', &part, &number);
+            while (part.n) {
+                slice_cut(part, '-', &number, &part);
+                if (slice_to_u64(number, &n) && n > most[i] && !(i == 4 && n == 7))
+                    return arena_printf(a, "end of range (%d) above maximum (%d): %d", (int)n, (int)most[i], (int)n);
+            }
+        }
+    }
+    return NULL;
+}
+
 static void cron_schedule(const struct rule_call *c)
 {
     struct slice s = json_string(c->value);
@@ -262,6 +289,8 @@ static void cron_schedule(const struct rule_call *c)
                       arena_printf(c->v->a, "expected exactly 5 fields, found %zu: [%" SLICE_FMT "]", n, SLICE_ARG(s)));
     else if (!fine)
         place_invalid(c->v, c->at, c->value, "failed to parse the schedule");
+    else
+        place_invalid(c->v, c->at, c->value, above_range(c->v->a, s));
 }
 
 static const struct rule_entry entries[] = {

@@ -287,7 +287,7 @@ static void on_first_write(struct loop_timer *t)
     struct load *l = container_of(t, struct load, write);
     l->started = loop_now(l->loop); /* what is counted begins here */
     l->write.cb = on_write;
-    loop_timer_start(l->loop, &l->end, l->seconds * 1000);
+    loop_timer_start(l->loop, &l->end, 1000UL * l->seconds);
     on_write(t);
 }
 
@@ -356,7 +356,7 @@ static void run(struct load *l, const char *address)
         l->write.cb = on_first_write;
         loop_timer_start(l->loop, &l->write, 1000); /* all watchers are there by then */
     } else {
-        loop_timer_start(l->loop, &l->end, l->seconds * 1000);
+        loop_timer_start(l->loop, &l->end, 1000UL * l->seconds);
     }
     loop_run(l->loop);
 }

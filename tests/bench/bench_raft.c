@@ -198,7 +198,7 @@ static void begin(struct loop_timer *t)
         b->ops[i].b = b;
         propose(&b->ops[i]);
     }
-    loop_timer_start(b->l, &b->end, b->seconds * 1000);
+    loop_timer_start(b->l, &b->end, 1000UL * b->seconds);
 }
 
 static int by_value(const void *x, const void *y)

@@ -94,6 +94,8 @@ static void on_role(struct replica_listener *l, bool is_leader, uint64_t term, u
     }
     CHECK(w, leader_id == h->id && term < WORLD_TERMS, "replica %zu leads as %lu in term %lu", h->i + 1, leader_id,
           term);
+    if (term >= WORLD_TERMS)
+        return;
     CHECK(w, !w->leader_of[term] || w->leader_of[term] == h->id, "two leaders in term %lu", term);
     w->elections += !w->leader_of[term];
     w->leader_of[term] = h->id;
@@ -119,10 +121,15 @@ static void on_failed(void *ctx, int err, const char *reason)
     h->failed = true;
 }
 
+void world_data_dir(const struct world *w, size_t i, char out[32])
+{
+    snprintf(out, 32, "/data-%lu", w->replicas[i].id);
+}
+
 static bool open_replica(struct replica_host *h)
 {
     char why[256], dir[32];
-    snprintf(dir, sizeof dir, "/data-%lu", h->id);
+    world_data_dir(h->w, h->i, dir);
     struct replica_options o = {
         .raft = {.dir = dir,
                  .id = h->id,

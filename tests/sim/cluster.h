@@ -87,6 +87,8 @@ void world_done(struct world *w);
 /* Starts or kills replica i; neither is harmful when it is so already. */
 void world_start(struct world *w, size_t i);
 void world_kill(struct world *w, size_t i, bool crash);
+/* Where replica i has its data, on its own disk. */
+void world_data_dir(const struct world *w, size_t i, char out[32]);
 /* Replica i dies with its data, and does not start until it joins as another member: world_new_id, whose id is to be
  * added to the membership, then world_join. */
 void world_lose(struct world *w, size_t i);

@@ -8,12 +8,6 @@
 
 enum { SETTLE_MS = 60000, STEP_MS = 50 };
 
-uint64_t jepsen_env(const char *name, uint64_t otherwise)
-{
-    const char *v = getenv(name);
-    return v ? strtoull(v, NULL, 0) : otherwise;
-}
-
 static void on_healed(void *arg)
 {
     *(bool *)arg = true;

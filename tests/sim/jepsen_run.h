@@ -29,7 +29,5 @@ void jepsen_run(struct jepsen_run *r, struct coverage *c);
  * them must lead. Counts violations when tolerate is set. */
 void jepsen_promotion(struct jepsen_run *r, struct coverage *c);
 void jepsen_print_coverage(const char *what, const struct coverage *c);
-/* A number from the environment. */
-uint64_t jepsen_env(const char *name, uint64_t otherwise);
 
 #endif

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "env.h"
 #include "net/http.h"
 #include "raft/offline.h"
 #include "store/archive.h"
@@ -185,17 +186,11 @@ static void run_load(struct load *l, uint64_t ms, bool calm)
     }
 }
 
-static uint64_t seeds(uint64_t otherwise)
-{
-    const char *v = getenv("PINTLE_SIM_SEEDS");
-    return v ? strtoull(v, NULL, 0) : otherwise;
-}
-
 static void test_stale_reads_are_marked(void **state)
 {
     (void)state;
     struct totals t = {0};
-    for (uint64_t seed = 1; seed <= seeds(12); seed++) {
+    for (uint64_t seed = env_first_seed(1), n = env_seeds(12); n; n--, seed++) {
         struct world *w = mem_new(struct world);
         struct load l;
         world_init_bare(w, seed);
@@ -217,7 +212,7 @@ static void test_stale_reads_are_marked(void **state)
         mem_free(w);
     }
     print_message("%zu writes, %zu fresh reads, %zu marked ones, %zu refused\n", t.acked, t.fresh, t.marked, t.refused);
-    assert_true(t.fresh > 50 * seeds(12) && t.marked > 5 * seeds(12));
+    assert_true(t.fresh > 50 * env_seeds(12) && t.marked > 5 * env_seeds(12));
 }
 
 /* An election is no reason to answer with an old state. */
@@ -225,7 +220,7 @@ static void test_elections_mark_nothing(void **state)
 {
     (void)state;
     size_t elections = 0;
-    for (uint64_t seed = 1; seed <= seeds(12); seed++) {
+    for (uint64_t seed = env_first_seed(1), n = env_seeds(12); n; n--, seed++) {
         struct world *w = mem_new(struct world);
         struct load l;
         world_init_bare(w, seed);
@@ -246,7 +241,7 @@ static void test_elections_mark_nothing(void **state)
         world_done(w);
         mem_free(w);
     }
-    assert_true(elections > seeds(12));
+    assert_true(elections > env_seeds(12));
 }
 
 /* ---- saving ---- */
@@ -311,7 +306,7 @@ static void test_saving(void **state)
 {
     (void)state;
     size_t whole = 0, broken = 0;
-    for (uint64_t seed = 1; seed <= seeds(6); seed++) {
+    for (uint64_t seed = env_first_seed(1), n = env_seeds(6); n; n--, seed++) {
         struct world *w = mem_new(struct world);
         struct load l;
         world_init_bare(w, seed);
@@ -331,7 +326,7 @@ static void test_saving(void **state)
         mem_free(w);
     }
     print_message("%zu states saved, %zu broke off\n", whole, broken);
-    assert_true(whole > seeds(6));
+    assert_true(whole > env_seeds(6));
 }
 
 /* ---- shipping ---- */
@@ -367,7 +362,7 @@ static void test_shipping(void **state)
 {
     (void)state;
     size_t bases = 0, gone = 0;
-    for (uint64_t seed = 1; seed <= seeds(10); seed++) {
+    for (uint64_t seed = env_first_seed(1), n = env_seeds(10); n; n--, seed++) {
         struct world *w = mem_new(struct world);
         struct load l;
         world_init_shipping(w, seed);
@@ -401,7 +396,7 @@ static void test_shipping(void **state)
         mem_free(w);
     }
     print_message("%zu bases kept, %zu times no directory at first\n", bases, gone);
-    assert_true(bases > 2 * seeds(10) && (gone > 0 || seeds(10) == 1));
+    assert_true(bases > 2 * env_seeds(10) && (gone > 0 || env_seeds(10) == 1));
 }
 
 /* ---- recovering ---- */
@@ -440,8 +435,9 @@ static struct store *read_dir(struct world *w, size_t i, struct raft_dir_info *i
 {
     static const struct raft_dir_visitor visitor = {restore, apply};
     struct store *s = store_new();
-    char why[256];
-    int err = raft_dir_read(loop_fs(w->replicas[i].loop), "/data", &visitor, s, info, why);
+    char why[256], dir[32];
+    world_data_dir(w, i, dir);
+    int err = raft_dir_read(loop_fs(w->replicas[i].loop), dir, &visitor, s, info, why);
     CHECK(w, !err, "directory %zu cannot be read: %s", i + 1, why);
     return s;
 }
@@ -460,7 +456,7 @@ static void check_acked(struct load *l, struct store *s)
 /* Makes each host's directory anew with this state, and lets all three start from it. */
 static void go_on(struct world *w, struct store *s, const struct raft_dir_info *info)
 {
-    char why[256];
+    char why[256], dir[32];
     store_rebase(s);
     struct store_frozen *frozen = store_freeze(s);
     for (size_t i = 0; i < REPLICAS; i++) {
@@ -471,9 +467,10 @@ static void go_on(struct world *w, struct store *s, const struct raft_dir_info *
                                        .members = w->members,
                                        .n_members = REPLICAS};
         struct fs *fs = loop_fs(w->replicas[i].loop);
-        int err = raft_dir_set_aside(fs, "/data", "before-recover", why);
+        world_data_dir(w, i, dir);
+        int err = raft_dir_set_aside(fs, dir, "before-recover", why);
         CHECK(w, !err, "%s", why);
-        err = raft_dir_create(fs, "/data", &o, write_state, frozen, why);
+        err = raft_dir_create(fs, dir, &o, write_state, frozen, why);
         CHECK(w, !err, "%s", why);
         w->replicas[i].applied = 0;
     }
@@ -519,7 +516,7 @@ static void test_recovering(void **state)
 {
     (void)state;
     size_t recovered = 0, acked = 0;
-    for (uint64_t seed = 1; seed <= seeds(10); seed++) {
+    for (uint64_t seed = env_first_seed(1), n = env_seeds(10); n; n--, seed++) {
         struct world *w = mem_new(struct world);
         struct load l;
         world_init_bare(w, seed);
@@ -537,7 +534,7 @@ static void test_recovering(void **state)
         mem_free(w);
     }
     print_message("%zu recoveries, %zu writes acknowledged\n", recovered, acked);
-    assert_true(recovered == seeds(10) && acked > 5 * seeds(10));
+    assert_true(recovered == env_seeds(10) && acked > 5 * env_seeds(10));
 }
 
 /* PINTLE_TEST: a pattern, to run some of these only. PINTLE_SIM_SEEDS: how many. */

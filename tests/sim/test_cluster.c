@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "env.h"
 #include "object/meta.h"
 
 enum { SETTLE_MS = 120000, SETTLE_STEP_MS = 200 };
@@ -234,12 +235,6 @@ static void settle(struct world *w, struct load *l)
 
 /* ---- a run ---- */
 
-static uint64_t env(const char *name, uint64_t otherwise)
-{
-    const char *v = getenv(name);
-    return v ? strtoull(v, NULL, 0) : otherwise;
-}
-
 static uint64_t run(uint64_t seed, uint64_t ms, bool calm, struct totals *t)
 {
     struct world *w = mem_new(struct world);
@@ -294,9 +289,9 @@ static void test_chaos(void **state)
 {
     (void)state;
     struct totals t = {0};
-    uint64_t first = env("PINTLE_SIM_FIRST", 1), seeds = env("PINTLE_SIM_SEEDS", 6);
+    uint64_t first = env_first_seed(1), seeds = env_seeds(6);
     for (uint64_t seed = first; seed < first + seeds; seed++)
-        run(seed, env("PINTLE_SIM_MS", 8000), false, &t);
+        run(seed, env_ms(8000), false, &t);
     print_totals("chaos", seeds, &t);
     assert_true(t.load.acked > seeds * 20);
 }
@@ -305,7 +300,7 @@ static void test_same_seed_same_run(void **state)
 {
     (void)state;
     struct totals t = {0};
-    uint64_t seed = env("PINTLE_SIM_FIRST", 100), ms = env("PINTLE_SIM_MS", 3000);
+    uint64_t seed = env_first_seed(100), ms = env_ms(3000);
     assert_true(run(seed, ms, false, &t) == run(seed, ms, false, &t));
 }
 
@@ -438,7 +433,7 @@ static void test_damaged_state(void **state)
 {
     (void)state;
     struct totals t = {0};
-    for (uint64_t seed = env("PINTLE_SIM_FIRST", 300), n = env("PINTLE_SIM_SEEDS", 3); n; n--, seed++) {
+    for (uint64_t seed = env_first_seed(300), n = env_seeds(3); n; n--, seed++) {
         struct world *w = mem_new(struct world);
         world_init(w, seed);
         struct load *l = load_new(w);
@@ -462,7 +457,7 @@ static void test_damaged_state(void **state)
         world_done(w);
         mem_free(w);
     }
-    print_totals("damaged state", env("PINTLE_SIM_SEEDS", 3), &t);
+    print_totals("damaged state", env_seeds(3), &t);
     assert_true(t.load.acked > 20);
 }
 

@@ -1,6 +1,7 @@
 /* The workloads and checkers of jepsen/ in the simulated world: faults by seed, a history, a verdict. A failing seed
  * names itself and leaves its history in jepsen-WORKLOAD-SEED.edn. */
 #include "direct.h"
+#include "env.h"
 #include "hands_sim.h"
 #include "jepsen_run.h"
 
@@ -10,12 +11,12 @@
 static void run_load(const struct workload *load, unsigned kinds)
 {
     const char *faults = getenv("PINTLE_SIM_FAULTS");
-    uint64_t first = jepsen_env("PINTLE_SIM_FIRST", 1), seeds = jepsen_env("PINTLE_SIM_SEEDS", 4), bad = 0;
+    uint64_t first = env_first_seed(1), seeds = env_seeds(4), bad = 0;
     struct coverage c = {0};
     for (uint64_t seed = first; seed < first + seeds; seed++) {
         struct jepsen_run r = {.load = load,
                                .seed = seed,
-                               .ms = jepsen_env("PINTLE_SIM_MS", 8000),
+                               .ms = env_ms(8000),
                                .kinds = faults ? faults_parse(faults, hands_sim_able) : kinds};
         jepsen_run(&r, &c);
         bad += !verdict_valid(&r.verdict);
@@ -100,7 +101,7 @@ static void test_promotion(void **state)
 {
     (void)state;
     struct coverage c = {0};
-    uint64_t first = jepsen_env("PINTLE_SIM_FIRST", 1), seeds = jepsen_env("PINTLE_SIM_SEEDS", 4) * 5;
+    uint64_t first = env_first_seed(1), seeds = env_seeds(4) * 5;
     for (uint64_t seed = first; seed < first + seeds; seed++) {
         struct jepsen_run r = {.load = workload_find("register"), .seed = seed};
         jepsen_promotion(&r, &c);

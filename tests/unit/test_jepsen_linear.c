@@ -210,7 +210,6 @@ static void judge_large(size_t n, int processes, int keys, int unknown, bool spo
         if (e->type != HIST_OK || e->f != HIST_READ || e->value == HIST_NIL)
             continue;
         e->value = 7; /* long overwritten */
-        spoil = false;
         break;
     }
     double from = seconds();

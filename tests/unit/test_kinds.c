@@ -17,7 +17,16 @@
 #include "object/protobuf.h"
 #include "object/validate.h"
 
-enum { ROUNDS = 30, ADDITIONS = 14, FAULTS = 24, EXAMPLES_MAX = 100, DEPTH = 5, FILE_MAX = 1 << 20, PLACES_MAX = 4000 };
+enum {
+    ROUNDS = 30,
+    ADDITIONS = 14,
+    FAULTS = 24,
+    EXAMPLES_MAX = 100,
+    DEPTH = 5,
+    FILE_MAX = 1 << 20,
+    TOO_MANY_MAX = 1000,
+    PLACES_MAX = 4000
+};
 
 static uint64_t seed;
 
@@ -478,7 +487,8 @@ static bool double_first(struct arena *a, const struct place *at, struct json *v
 
 static bool too_many(struct arena *a, const struct place *at, struct json *v)
 {
-    if (strcmp(at->check, "max-items") != 0 || !json_is(v, JSON_ARRAY) || !json_first(v))
+    if (strcmp(at->check, "max-items") != 0 || !json_is(v, JSON_ARRAY) || !json_first(v) ||
+        atol(at->argument) > TOO_MANY_MAX)
         return false;
     for (long n = atol(at->argument); n >= 0; n--)
         json_append(v, json_clone(a, json_first(v)));

@@ -143,6 +143,30 @@ static void test_v3(void **state)
     struct arena *a = *state;
     struct json *v = document(a, true, 0, api_n_operations);
     assert_true(check_refs(v, json_path(v, "components.schemas"), "#/components/schemas/") > 3000);
+    struct buf out = BUF_INIT(OPENAPI_MAX);
+    assert_int_equal(openapi_v3_protobuf(&out, v), 0); /* refuses members it does not know */
+    assert_int_equal(count_fields(buf_slice(&out), 4), 1);
+    assert_int_equal(count_fields(buf_slice(&out), 5), 1);
+    static const struct {
+        const char *document;
+        struct slice bytes;
+    } cases[] = {
+        {"{'components':{'schemas':{'A':{'type':'x'}}}}",
+         SLICE_INIT("\x2a\x0f\x0a\x0d\x0a\x0b\x0a\x01\x41\x12\x06\x0a\x04\xca\x01\x01\x78")},
+        {"{'components':{'schemas':{'A':{'$ref':'r'}}}}",
+         SLICE_INIT("\x2a\x0e\x0a\x0c\x0a\x0a\x0a\x01\x41\x12\x05\x12\x03\x0a\x01\x72")},
+        {"{'components':{'schemas':{'A':{'default':1.5}}}}",
+         SLICE_INIT("\x2a\x17\x0a\x15\x0a\x13\x0a\x01\x41\x12\x0e\x0a\x0c\x8a\x02\x09\x09\0\0\0\0\0\0\xf8\x3f")},
+        {"{'components':{'schemas':{'A':{'default':{}}}}}", /* cannot be said */
+         SLICE_INIT("\x2a\x0b\x0a\x09\x0a\x07\x0a\x01\x41\x12\x02\x0a\x00")},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        buf_clear(&out);
+        assert_int_equal(openapi_v3_protobuf(&out, json_of(a, cases[i].document)), 0);
+        if (!slice_eq(buf_slice(&out), cases[i].bytes))
+            fail_msg("%s: other bytes", cases[i].document);
+    }
+    buf_done(&out);
 }
 
 int main(void)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "env.h"
 
 static void start_first(struct cluster *c, uint64_t seed, size_t n, size_t initial)
 {
@@ -216,12 +217,6 @@ static void test_g11_promotion_unheard_of(void **state)
 
 /* ---- chaos ---- */
 
-static uint64_t env(const char *name, uint64_t otherwise)
-{
-    const char *v = getenv(name);
-    return v ? strtoull(v, NULL, 0) : otherwise;
-}
-
 struct churn {
     struct raft_proposal p;
     struct cluster *c;
@@ -348,9 +343,9 @@ static void test_chaos_of_members(void **state)
 {
     (void)state;
     size_t counts[2] = {0}, acked = 0;
-    uint64_t first = env("PINTLE_SIM_FIRST", 1), seeds = env("PINTLE_SIM_SEEDS", 50);
+    uint64_t first = env_first_seed(1), seeds = env_seeds(50);
     for (uint64_t seed = first; seed < first + seeds; seed++)
-        chaos(seed, env("PINTLE_SIM_MS", 4000), counts, &acked);
+        chaos(seed, env_ms(4000), counts, &acked);
     print_message("membership chaos: %llu seeds, %zu changes, %zu refused, %zu writes acknowledged\n",
                   (unsigned long long)seeds, counts[0], counts[1], acked);
     assert_true(counts[0] > seeds * 2);

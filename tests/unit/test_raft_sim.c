@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "env.h"
 
 static void test_one_replica(void **state)
 {
@@ -382,20 +383,14 @@ static void chaos(uint64_t seed, size_t n, int ms, struct totals *t)
     cluster_done(&c);
 }
 
-static uint64_t env(const char *name, uint64_t otherwise)
-{
-    const char *v = getenv(name);
-    return v ? strtoull(v, NULL, 0) : otherwise;
-}
-
 /* PINTLE_SIM_FIRST, PINTLE_SIM_SEEDS, PINTLE_SIM_MS: more of it, or one seed again. */
 static void test_chaos(void **state)
 {
     (void)state;
     struct totals t = {0};
-    uint64_t first = env("PINTLE_SIM_FIRST", 1), seeds = env("PINTLE_SIM_SEEDS", 50);
+    uint64_t first = env_first_seed(1), seeds = env_seeds(50);
     for (uint64_t seed = first; seed < first + seeds; seed++)
-        chaos(seed, seed % 3 ? 3 : 5, (int)env("PINTLE_SIM_MS", 4000), &t);
+        chaos(seed, seed % 3 ? 3 : 5, (int)env_ms(4000), &t);
     print_message("chaos: %llu seeds, %zu writes acknowledged, %zu unknown, %zu reads, %zu snapshots, %zu restores\n",
                   (unsigned long long)seeds, t.acked, t.unknown, t.reads, t.snapshots, t.restores);
     assert_true(t.acked > seeds * 100);
@@ -446,7 +441,7 @@ static void restart_failed(struct cluster *c)
 static void test_chaos_of_disks(void **state)
 {
     (void)state;
-    uint64_t first = env("PINTLE_SIM_FIRST", 1), seeds = env("PINTLE_SIM_SEEDS", 30);
+    uint64_t first = env_first_seed(1), seeds = env_seeds(30);
     size_t acked = 0;
     for (uint64_t seed = first; seed < first + seeds; seed++) {
         struct cluster c;

@@ -8,6 +8,7 @@
 
 #include "base/hash.h"
 #include "base/mem.h"
+#include "env.h"
 #include "loop/sim.h"
 #include "store/replica.h"
 
@@ -487,8 +488,7 @@ static void chaos(uint64_t seed)
 static void test_chaos(void **state)
 {
     (void)state;
-    const char *first = getenv("PINTLE_SEED");
-    for (uint64_t seed = first ? strtoul(first, NULL, 10) : 100, n = 0; n < (first ? 1 : 8); seed++, n++)
+    for (uint64_t seed = env_first_seed(100), n = env_seeds(8); n; n--, seed++)
         chaos(seed);
 }
 

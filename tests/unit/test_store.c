@@ -419,6 +419,21 @@ static void test_attrs(void **state)
     buf_done(&b);
 }
 
+/* What a damaged or foreign state may hold: no end of the member that is replaced. */
+static void test_last_state_without_an_end(void **state)
+{
+    static const char *const values[] = {"", "{}", "{\"spec\":{\"resourceVersion\":\"1\"}}", "\"resourceVersion\":\""};
+    (void)state;
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        struct store_item *item = item_new(SLICE("a/b"), SLICE_NONE, blob_copy(slice_str(values[i])), 0);
+        struct store_item *last = item_at_revision(item, 77);
+        assert_slice(blob_slice(last->value), values[i]);
+        assert_int_equal(last->mod_revision, 77);
+        item_unref(item);
+        item_unref(last);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -434,6 +449,7 @@ int main(void)
         cmocka_unit_test(test_tree_random),
         cmocka_unit_test(test_snapshot_keeps_everything),
         cmocka_unit_test(test_attrs),
+        cmocka_unit_test(test_last_state_without_an_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

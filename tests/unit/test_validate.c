@@ -103,7 +103,7 @@ static void test_pods(void **state)
         POD(",'volumes':[{'name':'v'},{'name':'v','hostPath':{'path':'/"
             "'},'emptyDir':{}}],'initContainers':[{'name':'c'}]"),
         "Pod \"x\" is invalid: [spec.initContainers[0].name: Duplicate value: \"c\", spec.volumes[1].name: Duplicate "
-        "value: \"v\", spec.volumes[1].emptyDir: Forbidden: may not specify more than 1 volume type, "
+        "value: \"v\", spec.volumes[1].hostPath: Forbidden: may not specify more than 1 volume type, "
         "spec.initContainers[0].image: Required value]");
     assert_create(
         a, "pods",
@@ -120,7 +120,7 @@ static void test_pods(void **state)
         "'1'}},'livenessProbe':{'successThreshold':2,'exec':{'command':['x']},'tcpSocket':{'port':1}}}]}}",
         "Pod \"x\" is invalid: [spec.containers[0].livenessProbe.successThreshold: Invalid value: 2: must be 1, "
         "spec.containers[0].resources.requests: Invalid value: \"2\": must be less than or equal to cpu limit of 1, "
-        "spec.containers[0].livenessProbe.tcpSocket: Forbidden: may not specify more than 1 of these]");
+        "spec.containers[0].livenessProbe.tcpSocket: Forbidden: may not specify more than 1 handler type]");
     assert_create(a, "pods", POD(",'tolerations':[{'value':'v'},{'key':'k','operator':'Exists','effect':'NoExecute'}]"),
                   "Pod \"x\" is invalid: spec.tolerations[0].operator: Invalid value: \"\": operator must be Exists "
                   "when `key` is "
@@ -328,7 +328,8 @@ static void test_parts(void **state)
          "'spec':{'containers':[{'name':'c','image':'i','resources':{'requests':{'memory':'1','a.b/c':'1'}}}]}",
          "Pod \"x\" is invalid: [spec.containers[0].resources.requests: Forbidden: resource requests cannot be "
          "removed, "
-         "spec.containers[0].resources.requests: Forbidden: only cpu and memory resources are mutable]"},
+         "spec.containers[0].resources.requests: Forbidden: only cpu and memory resources are mutable, "
+         "spec.containers[0].resources.limits: Required value: Limit must be set for non overcommitable resources]"},
         {"pods", "resize", "'spec':{'containers':[{'name':'c','image':'i'}]}",
          "'spec':{'containers':[{'name':'c','image':'i','resources':{'requests':{'cpu':'1'}}}]}",
          "Pod \"x\" is invalid: spec: Invalid value: \"Burstable\": Pod QOS Class may not change as a result of "
@@ -343,12 +344,9 @@ static void test_parts(void **state)
          "status.failed: Invalid value: 1: cannot decrease the failed counter]"},
         {"certificatesigningrequests", "approval", "'status':{}",
          "'status':{'conditions':[{'type':'Approved','status':'True'},{'type':'Denied','status':'False'}]}",
-         "CertificateSigningRequest.certificates.k8s.io \"x\" is invalid: [status.conditions[1].status: Unsupported "
-         "value: "
-         "\"False\": supported values: \"True\", status.conditions: Invalid value: "
-         "[{\"type\":\"Approved\",\"status\":\"True\"},{\"type\":\"Denied\",\"status\":\"False\"}]: Approved and "
-         "Denied "
-         "conditions are mutually exclusive]"},
+         "CertificateSigningRequest.certificates.k8s.io \"x\" is invalid: [status.conditions[1].type: Invalid value: "
+         "\"Denied\": Approved and Denied conditions are mutually exclusive, status.conditions[1].status: Unsupported "
+         "value: \"False\": supported values: \"True\"]"},
         {"services", "status", "'spec':{'type':'ClusterIP'}",
          "'spec':{'type':'ClusterIP'},'status':{'loadBalancer':{'ingress':[{'hostname':'1.2.3.4'}]}}",
          "Service \"x\" is invalid: [status.loadBalancer.ingress: Forbidden: may only be used when `spec.type` is "

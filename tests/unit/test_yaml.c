@@ -65,6 +65,26 @@ static void test_refused(void **state)
     assert_refused(deep, "depth");
 }
 
+static void note(void *ctx, size_t line, struct slice key)
+{
+    struct buf *out = ctx;
+    buf_printf(out, "%zu:%" SLICE_FMT " ", line, SLICE_ARG(key));
+}
+
+static void test_duplicates(void **state)
+{
+    (void)state;
+    struct arena a;
+    struct buf out = BUF_INIT(256);
+    const char *error = "";
+    arena_init(&a, 1 << 20);
+    struct json *v = yaml_parse_noting(&a, SLICE("a: 1\nb: {c: 1, d: 2, c: 3}\n? a\n: 4\n"), note, &out, &error);
+    assert_int_equal(json_int(json_get_str(v, "a"), 0), 4);
+    assert_string_equal(out.p, "2:c 3:a ");
+    buf_done(&out);
+    arena_done(&a);
+}
+
 static void test_write(void **state)
 {
     (void)state;
@@ -90,10 +110,8 @@ static void test_write(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_scalars),
-        cmocka_unit_test(test_structure),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_write),
+        cmocka_unit_test(test_scalars),    cmocka_unit_test(test_structure), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_duplicates), cmocka_unit_test(test_write),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

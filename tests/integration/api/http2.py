@@ -185,18 +185,18 @@ def t_many_on_one_connection():
 
 
 def t_fair():
-    """200 lists that are all far larger than what is under way: at any time the least has at least half of the most."""
+    """100 lists that are all far larger than what is under way: at any time the least has at least half of the most."""
     ns = namespace('fairness') + '/configmaps'
-    for i in range(30):
+    for i in range(15):
         good(ask('POST', ns, configmap('f%d' % i, data={'k': 'x' * 100000})))
     c = Http2(window=1 << 16)
-    ids = [c.ask(ns) for _ in range(200)]
+    ids = [c.ask(ns) for _ in range(100)]
     c.flush()
     worst = 1
     while not any(c.streams[i].ended for i in ids):
         holds(c.read(20), 'nothing comes')
         got = [c.streams[i].bytes for i in ids]
-        if min(got) > 500000:
+        if min(got) > 300000:
             worst = min(worst, min(got) / max(got))
     print('least of most: %.2f' % worst)
     holds(worst >= 0.5, worst)

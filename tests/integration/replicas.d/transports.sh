@@ -1,12 +1,12 @@
 # Watches over WebSocket and HTTP/2, and what else clients may do with the transports.
 
-t_api_websockets() { driven websockets events initial_events_and_bookmarks shapes protobuf subprotocols token_as_subprotocol refusals pings_and_large_messages too_old; }
+t_api_websockets() { driven sockets events initial_events_and_bookmarks shapes protobuf subprotocols token_as_subprotocol refusals pings_and_large_messages too_old; }
 
 # The server that is followed is killed twice.
 t_api_websocket_over_kills() {
     local i follower
     cluster 1 2 3
-    timeout 120 /usr/bin/python3 "$api_dir/websockets.py" "$dir/pki" "$(address 1)" "$(address 2)" "$(address 3)" -- over_kills >"$dir/follower.log" 2>&1 &
+    timeout 120 /usr/bin/python3 "$api_dir/sockets.py" "$dir/pki" "$(address 1)" "$(address 2)" "$(address 3)" -- over_kills >"$dir/follower.log" 2>&1 &
     follower=$!
     eventually 20 grep -q following "$dir/follower.log"
     for i in $(seq 60); do
@@ -43,3 +43,5 @@ t_api_http2_curl() {
     has "$out" '"k8s.io/initial-events-end":"true"'
     same "$(ask 1 GET /livez --http1.1 -w ' %{http_version}')" "ok 1.1"
 }
+
+t_api_requests() { driven asking; }

@@ -1,6 +1,6 @@
 # Warning headers as clients see them.
 
-t_api_warnings() { driven warnings; }
+t_api_warnings() { driven warned; }
 
 # kubectl prints each warning on its own line, once.
 t_api_warnings_in_kubectl() {
