@@ -19,7 +19,7 @@ struct proxy_name {
 
 static bool split_name(struct slice id, struct proxy_name *ret)
 {
-    struct slice part[3], rest = id;
+    struct slice part[3] = {0}, rest = id;
     size_t n = 1;
     for (size_t i = 0; i < id.n; i++)
         n += id.p[i] == ':';
