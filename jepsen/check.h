@@ -65,6 +65,11 @@ void check_pages(const struct history *h, struct verdict *v);
  * (slack_ns after it). Anomalies: two-holders, early-expiry, late-expiry. */
 void check_lease(const struct history *h, uint64_t slack_ns, struct verdict *v);
 
+/* Membership as leaders tell it: one leader a term, what is committed stays committed, ids and places belong together, a
+ * majority of the seats is always there, and all of them in the end. Anomalies: two-leaders, commit-went-back,
+ * id-used-twice, two-at-a-place, few-voters, not-whole. */
+void check_members(const struct history *h, struct verdict *v);
+
 /* Deployments: the last look at each finds as many pods as were asked for last, and no others. Anomalies:
  * not-converged, orphan, never-looked. */
 void check_pods(const struct history *h, struct verdict *v);

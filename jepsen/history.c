@@ -120,7 +120,7 @@ static const char *const fs[HIST_FS] = {
     [HIST_ADD] = "add",       [HIST_TXN] = "txn",         [HIST_EVENT] = "event", [HIST_COVERED] = "covered",
     [HIST_PAGES] = "pages",   [HIST_ACQUIRE] = "acquire", [HIST_RENEW] = "renew", [HIST_RELEASE] = "release",
     [HIST_EXPIRE] = "expire", [HIST_SCALE] = "scale",     [HIST_PODS] = "pods",   [HIST_FAULT] = "fault",
-    [HIST_LEADER] = "leader",
+    [HIST_LEADER] = "leader", [HIST_MEMBERS] = "members",
 };
 
 const char *hist_type_name(enum hist_type t)

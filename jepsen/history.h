@@ -36,8 +36,9 @@ enum hist_f {
     HIST_EXPIRE, /* an object with a time to live was seen (value 1) or found gone (0); expected: when it was due, ns */
     HIST_SCALE,  /* key: Deployment, value: pods wanted */
     HIST_PODS,   /* key: Deployment, value: pods running, expected: pods that should not be */
-    HIST_FAULT,  /* note: what */
-    HIST_LEADER, /* node leads, value: term; HIST_INFO */
+    HIST_MEMBERS, /* list: term, leader, commit index, then id, place and role of each member */
+    HIST_FAULT,   /* note: what */
+    HIST_LEADER,  /* node leads, value: term; HIST_INFO */
     HIST_FS,
 };
 

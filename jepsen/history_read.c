@@ -184,7 +184,7 @@ static bool take_micros(const struct json *v, struct numbers *list)
 static bool has_key(uint8_t f)
 {
     return f != HIST_ADD && f != HIST_TXN && f != HIST_FAULT && f != HIST_LEADER && f != HIST_COVERED &&
-           f != HIST_PAGES;
+           f != HIST_PAGES && f != HIST_MEMBERS;
 }
 
 static bool has_expected(uint8_t f)

@@ -4,6 +4,7 @@ libjepsen_a_SOURCES = \
   jepsen/check.h \
   jepsen/check_lease.c \
   jepsen/check_linear.c \
+  jepsen/check_members.c \
   jepsen/check_set.c \
   jepsen/check_txn.c \
   jepsen/check_watch.c \
@@ -20,6 +21,7 @@ libjepsen_a_SOURCES = \
   jepsen/workload_append.c \
   jepsen/workload_deploy.c \
   jepsen/workload_lease.c \
+  jepsen/workload_members.c \
   jepsen/workload_register.c \
   jepsen/workload_set.c \
   jepsen/workload_ttl.c \

@@ -118,9 +118,9 @@ static const char *fault_class(const char *what)
 {
     static const struct {
         const char *start, *name;
-    } families[] = {{"kill", "fk"},   {"crash", "fk"}, {"restart", "fk"}, {"member", "fk"},
-                    {"pause", "fp"},  {"cut", "fn"},   {"hide", "fn"},    {"loss", "fn"},
-                    {"slow-d", "fd"}, {"slow", "fn"},  {"clock", "fc"}};
+    } families[] = {{"kill", "fk"}, {"crash", "fk"},  {"restart", "fk"}, {"member", "fk"},
+                    {"join", "fk"}, {"pause", "fp"},  {"cut", "fn"},     {"hide", "fn"},
+                    {"loss", "fn"}, {"slow-d", "fd"}, {"slow", "fn"},    {"clock", "fc"}};
     for (size_t i = 0; i < sizeof families / sizeof *families; i++)
         if (!strncmp(what, families[i].start, strlen(families[i].start)))
             return families[i].name;

@@ -15,6 +15,7 @@ extern const struct workload workload_txn;
 extern const struct workload workload_watch;
 extern const struct workload workload_pages;
 extern const struct workload workload_lease;
+extern const struct workload workload_members;
 extern const struct workload workload_ttl;
 extern const struct workload workload_deploy;
 

@@ -182,6 +182,30 @@ static void test_leases(void **state)
     assert_good(lease, JT(invoke, expire, "[1 nil]", 1, 900) JT(ok, expire, "[1 [500000000 0]]", 1, 910));
 }
 
+/* A list: term, leader, commit index; then id, place, role (0 = voter) of each member. */
+#define LIST(list, process) OK(members, "nil", "[" list "]", process)
+#define ABC                 " 1 11 0 2 12 0 3 13 0"
+
+static void test_members(void **state)
+{
+    (void)state;
+    /* 3 is removed, 4 joins in its place; another one leads */
+    assert_good(check_members, LIST("2 1 10" ABC, 0) LIST("2 1 12 1 11 0 2 12 0", 1)
+                                   LIST("3 2 12 1 11 0 2 12 0 4 13 1", 0) LIST("3 2 15 1 11 0 2 12 0 4 13 0", 2));
+    /* the old leader still speaks of its term, which is no news */
+    assert_good(check_members, LIST("2 1 10" ABC, 0) LIST("3 2 12" ABC, 1) LIST("2 1 11" ABC, 2));
+    assert_bad(check_members, "two-leaders", LIST("2 1 10" ABC, 0) LIST("2 3 10" ABC, 1));
+    assert_bad(check_members, "commit-went-back", LIST("2 1 10" ABC, 0) LIST("2 1 9" ABC, 1));
+    assert_bad(check_members, "commit-went-back", LIST("2 1 10" ABC, 0) LIST("3 2 9" ABC, 1));
+    assert_bad(check_members, "commit-went-back", LIST("3 2 9" ABC, 0) LIST("2 1 10" ABC, 1));
+    assert_bad(check_members, "id-used-twice", LIST("2 1 10" ABC, 0) LIST("2 1 11 1 11 0 2 12 0 3 14 0", 1));
+    assert_bad(check_members, "two-at-a-place", LIST("2 1 10" ABC, 0) LIST("2 1 11" ABC " 4 13 1", 1));
+    assert_bad(check_members, "few-voters",
+               LIST("2 1 10" ABC, 0) LIST("2 1 11 1 11 0 2 12 1", 1) LIST("2 1 12" ABC, 1));
+    assert_bad(check_members, "not-whole", LIST("2 1 10" ABC, 0) LIST("2 1 11 1 11 0 2 12 0", 1));
+    assert_bad(check_members, "not-whole", LIST("2 1 10" ABC, 0) LIST("2 1 11" ABC " 4 14 1", 1));
+}
+
 static void test_deployments(void **state)
 {
     (void)state;
@@ -195,9 +219,9 @@ static void test_deployments(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sets),     cmocka_unit_test(test_counters),    cmocka_unit_test(test_txns_good),
-        cmocka_unit_test(test_txns_bad), cmocka_unit_test(test_watches),     cmocka_unit_test(test_pages),
-        cmocka_unit_test(test_leases),   cmocka_unit_test(test_deployments),
+        cmocka_unit_test(test_sets),     cmocka_unit_test(test_counters), cmocka_unit_test(test_txns_good),
+        cmocka_unit_test(test_txns_bad), cmocka_unit_test(test_watches),  cmocka_unit_test(test_pages),
+        cmocka_unit_test(test_leases),   cmocka_unit_test(test_members),  cmocka_unit_test(test_deployments),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
