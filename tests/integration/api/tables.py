@@ -285,6 +285,57 @@ def t_admitted():
     same(get(ns + '/pods/unbound').code, 404)
 
 
+def t_every_kind():
+    """One of each: created, read, written back, patched there and back, applied by somebody else, refused when wrong."""
+    space, count = 'kinds', 0
+    busy = ('DaemonSet', 'Deployment', 'Job', 'Namespace', 'Node', 'PersistentVolume', 'PersistentVolumeClaim', 'Pod',
+            'PodDisruptionBudget', 'ReplicaSet', 'ReplicationController', 'Service', 'StatefulSet') # controllers write them, too
+    namespace(space)
+    for (version, kind), example in examples().items():
+        namespaced = RESOURCES[version, kind][1]
+        where = place(version, kind, space)
+        obj = named(example, 'k' + re.sub('[^a-z0-9]', '', version)[-3:], space, namespaced)
+        if kind in ('ReplicationController', 'ReplicaSet', 'Deployment', 'StatefulSet'):
+            obj['spec']['replicas'] = 0
+        path = where + '/' + good(ask('POST', where, obj), 201)['metadata']['name']
+
+        def still():
+            """What is there, but for what controllers and times change."""
+            o = good(get(path))
+            for k in ('managedFields', 'resourceVersion', 'generation'):
+                o['metadata'].pop(k, None)
+            if not o['metadata'].get('labels'):
+                o['metadata'].pop('labels', None)
+            if kind != 'Namespace':
+                o.pop('status', None)
+            return o
+        was, first = still(), good(get(path))
+        if kind in busy:
+            first['metadata'].pop('resourceVersion')
+        again = ask('PUT', path, first)
+        if again.code == 422 and kind in busy: # some must say which they mean
+            again = ask('PUT', path, good(get(path)))
+        again = good(again)
+        if kind not in busy:
+            same(again['metadata']['resourceVersion'], first['metadata']['resourceVersion'], (version, kind))
+        good(ask('PATCH', path, {'metadata': {'labels': {'there': '1'}}}, content=PATCH['merge']))
+        same(good(get(path))['metadata']['labels']['there'], '1')
+        good(ask('PATCH', path, {'metadata': {'labels': {'there': None}}}, content=PATCH['strategic']))
+        if kind not in ('Deployment', 'Job', 'Node', 'Pod'):
+            same(still(), was, (version, kind))
+        applied_one = good(ask('PATCH', path, {'apiVersion': version, 'kind': kind, 'metadata': {'name': obj['metadata']['name'], 'labels': {'a': 'b'}}},
+                               content=PATCH['apply'], fieldManager='other'))
+        same([m['operation'] for m in applied_one['metadata']['managedFields'] if m['manager'] == 'other'], ['Apply'], (version, kind))
+        same(ask('PATCH', path, [{'op': 'test', 'path': '/metadata/name', 'value': 'no'}], content=PATCH['json']).code, 422)
+        for answer in (ask('PATCH', path, {'metadata': {'labels': {'a': '-'}}}, content=PATCH['merge']),
+                       ask('POST', where, merged(obj, {'metadata': {'labels': {'-': 'v'}, 'name': 'z.' + obj['metadata']['name']}}))):
+            body = refused(answer, 422, 'Invalid')
+            holds('metadata.labels: Invalid value: "-"' in body['message'], body)
+        good(ask('DELETE', path, gracePeriodSeconds=0))
+        count += 1
+    same(count, len(examples()))
+
+
 # ---- how kinds are written ----
 
 def fields_of(obj, manager):
