@@ -1,13 +1,14 @@
 /* Times to live: keys that are put with some seconds to live (/pintle/v1/kv), and looked at. None may be gone before its
  * time, measured from before it was put; in the end none may be left. Cluster time may run slow or fast by one part in
- * CLOCK_SLEW while clocks are wrong (store/clock.h), and begins with the first leader's clock after all were down at
- * once. */
+ * CLOCK_SLEW while clocks are wrong, a new leader's may differ by what messages take (EARLY_MS is plenty), and it
+ * begins
+ * with the first leader's clock after all were down at once (store/clock.h). */
 #include <stdio.h>
 
 #include "jepsen/workload.h"
 #include "store/clock.h"
 
-enum { SLOTS = 250, SLACK_MS = 2500, ROUNDING_MS = 2 };
+enum { SLOTS = 250, SLACK_MS = 2500, EARLY_MS = 1000 };
 
 /* The newest keys, each in its slot. */
 struct shared {
@@ -32,7 +33,7 @@ static void on_put(struct worker *w, const struct answer *a)
 {
     struct living *l = w->state;
     struct shared *s = drive_shared(w->d);
-    uint64_t ms = (uint64_t)l->seconds * 1000, lives = (ms - ms / CLOCK_SLEW - ROUNDING_MS) * 1000000;
+    uint64_t ms = (uint64_t)l->seconds * 1000, lives = (ms - ms / CLOCK_SLEW - EARLY_MS) * 1000000;
     if (answer_fate(a) == HIST_OK && l->key + SLOTS >= s->next)
         s->due[l->key % SLOTS] = w->op.time + lives;
     op_end_as(w, a);
@@ -44,7 +45,7 @@ static void put(struct worker *w)
     struct shared *s = drive_shared(w->d);
     struct hist_event e = HIST_EVENT_INIT;
     l->key = s->next++;
-    l->seconds = 1 + (unsigned)drive_random(w->d, 4);
+    l->seconds = 2 + (unsigned)drive_random(w->d, 4);
     s->due[l->key % SLOTS] = 0;
     e.f = HIST_WRITE;
     e.key = l->key;

@@ -213,6 +213,11 @@ TESTS += tests/sim/test_takeover
 tests_sim_test_takeover_SOURCES = tests/sim/test_takeover.c tests/sim/cluster.c tests/sim/cluster.h \
 	tests/sim/fake_node.c tests/sim/fake_node.h
 
+check_PROGRAMS += tests/sim/test_controllers
+TESTS += tests/sim/test_controllers
+tests_sim_test_controllers_SOURCES = tests/sim/test_controllers.c tests/sim/cluster.c tests/sim/cluster.h \
+	tests/sim/fake_node.c tests/sim/fake_node.h
+
 check_PROGRAMS += tests/sim/test_backup
 TESTS += tests/sim/test_backup
 tests_sim_test_backup_SOURCES = tests/sim/test_backup.c tests/sim/cluster.c tests/sim/cluster.h \
