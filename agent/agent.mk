@@ -15,6 +15,7 @@ libpintle_a_SOURCES += \
   agent/pod_status.c \
   agent/pod_sync.c \
   agent/pull.c agent/pull.h \
+  agent/summary.c agent/summary.h \
   agent/pods.c agent/pods.h \
   agent/probes/handler.c agent/probes/handler.h \
   agent/probes/probes.c agent/probes/probes.h \

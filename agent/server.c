@@ -6,6 +6,7 @@
 #include "agent/log_rotate.h"
 #include "agent/logs.h"
 #include "agent/pods.h"
+#include "agent/summary.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "net/http.h"
@@ -342,12 +343,7 @@ static void serve_pods(struct agent_server *s, struct http_exchange *x)
 
 static void serve_summary(struct agent_server *s, struct http_exchange *x)
 {
-    struct buf out = BUF_INIT(SERVER_TEXT_MAX);
-    buf_add_str(&out, "{\"node\":{\"nodeName\":");
-    json_write_string(&out, slice_str(s->agent->o.node_name));
-    buf_add_str(&out, "},\"pods\":[]}");
-    reply_text(x, 200, "application/json", buf_slice(&out));
-    buf_done(&out);
+    summary_serve(s->agent, x);
 }
 
 static void serve_health(struct agent_server *s, struct http_exchange *x)

@@ -71,7 +71,7 @@ tests_unit_test_kinds_CPPFLAGS = $(AM_CPPFLAGS) -DKINDS_FILE='"$(abs_top_srcdir)
 EXTRA_DIST += tests/data/kinds.jsonl
 tests_unit_test_rules_CPPFLAGS = $(AM_CPPFLAGS) -DDATA='"$(abs_top_srcdir)/tests/data"'
 tests_unit_test_tables_CPPFLAGS = $(AM_CPPFLAGS) -DDATA='"$(abs_top_srcdir)/tests/data"'
-EXTRA_DIST += tests/data/defaults.tsv tests/data/columns.tsv tests/data/cells.tsv tests/data/selectors.tsv tests/data/strategies.tsv tests/data/rules.tsv tests/unit/table.h
+EXTRA_DIST += tests/data/defaults.tsv tests/data/columns.tsv tests/data/cells.tsv tests/data/selectors.tsv tests/data/strategies.tsv tests/data/rules.tsv tests/data/bootstrap.tsv tests/data/admission.tsv tests/data/operations.tsv tests/unit/table.h
 EXTRA_DIST += tests/data/defaults.tsv tests/unit/table.h
 tests_unit_test_corpora_CPPFLAGS = $(AM_CPPFLAGS) -DCORPORA='"$(abs_top_srcdir)/tests/fuzz/corpus"'
 EXTRA_DIST += tests/data/defaults.tsv tests/data/columns.tsv tests/data/cells.tsv tests/data/selectors.tsv tests/unit/table.h
@@ -211,6 +211,11 @@ tests_sim_test_broken_compare_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=replica_txn
 check_PROGRAMS += tests/sim/test_takeover
 TESTS += tests/sim/test_takeover
 tests_sim_test_takeover_SOURCES = tests/sim/test_takeover.c tests/sim/cluster.c tests/sim/cluster.h \
+	tests/sim/fake_node.c tests/sim/fake_node.h
+
+check_PROGRAMS += tests/sim/test_controllers
+TESTS += tests/sim/test_controllers
+tests_sim_test_controllers_SOURCES = tests/sim/test_controllers.c tests/sim/cluster.c tests/sim/cluster.h \
 	tests/sim/fake_node.c tests/sim/fake_node.h
 
 check_PROGRAMS += tests/sim/test_backup

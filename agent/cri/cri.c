@@ -43,6 +43,8 @@ static const struct {
     [CRI_PORT_FORWARD] = {RUNTIME "PortForward", &runtime__v1__port_forward_response__descriptor},
     [CRI_REOPEN_CONTAINER_LOG] = {RUNTIME "ReopenContainerLog",
                                   &runtime__v1__reopen_container_log_response__descriptor},
+    [CRI_LIST_CONTAINER_STATS] = {RUNTIME "ListContainerStats",
+                                  &runtime__v1__list_container_stats_response__descriptor},
     [CRI_IMAGE_STATUS] = {IMAGES "ImageStatus", &runtime__v1__image_status_response__descriptor},
     [CRI_PULL_IMAGE] = {IMAGES "PullImage", &runtime__v1__pull_image_response__descriptor},
     [CRI_LIST_IMAGES] = {IMAGES "ListImages", &runtime__v1__list_images_response__descriptor},

@@ -432,6 +432,11 @@ static const struct plugin plugins[] = {
     {"RuntimeClass", runtime_class_mutate, runtime_class_validate},
 };
 
+const char *admission_plugin(size_t i)
+{
+    return i < sizeof plugins / sizeof *plugins ? plugins[i].name : NULL;
+}
+
 int admission_mutate(struct admission *ad, struct status *st)
 {
     for (size_t i = 0; i < sizeof plugins / sizeof *plugins; i++) {

@@ -37,4 +37,7 @@ struct admission {
 int admission_mutate(struct admission *ad, struct status *st);
 int admission_validate(struct admission *ad, struct status *st);
 
+/* The name of the i-th plugin in the order they run; NULL behind the last. */
+const char *admission_plugin(size_t i);
+
 #endif

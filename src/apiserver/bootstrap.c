@@ -9,7 +9,7 @@
 #include "object/meta.h"
 #include "store/members.h"
 
-enum { BOOTSTRAP_RETRY_MS = 500, BOOTSTRAP_FOLLOW_MS = 500, EXTRAS = 4 };
+enum { BOOTSTRAP_RETRY_MS = 500, BOOTSTRAP_FOLLOW_MS = 500, EXTRAS = 6 };
 
 struct api_bootstrap {
     struct api *api;
@@ -164,8 +164,10 @@ static bool is_new_port(const struct servers *servers, size_t i)
 static void write_endpoints(const struct api *api, const struct servers *servers, struct buf *out)
 {
     (void)api;
+    /* The slice beside it is ours too: nobody is to make another one from these. */
     buf_add_str(out, "{\"apiVersion\":\"v1\",\"kind\":\"Endpoints\",\"metadata\":{\"name\":\"kubernetes\","
-                     "\"namespace\":\"default\"},\"subsets\":[");
+                     "\"namespace\":\"default\",\"labels\":{\"endpointslice.kubernetes.io/skip-mirror\":\"true\"}},"
+                     "\"subsets\":[");
     for (size_t i = 0; i < servers->n; i++) {
         struct slice port = port_of(&servers->at[i]);
         if (!is_new_port(servers, i))
@@ -201,6 +203,26 @@ static void write_ca(const struct api *api, const struct servers *servers, struc
     buf_add_str(out, "}}");
 }
 
+/* Where extension servers find whom to trust. */
+static void write_authentication(const struct api *api, const struct servers *servers, struct buf *out)
+{
+    (void)servers;
+    buf_add_str(out, "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":"
+                     "\"extension-apiserver-authentication\",\"namespace\":\"kube-system\"},\"data\":{"
+                     "\"client-ca-file\":");
+    json_write_string(out, api->o.ca_pem);
+    buf_add_str(out, "}}");
+}
+
+static void write_service_cidr(const struct api *api, const struct servers *servers, struct buf *out)
+{
+    (void)servers;
+    buf_printf(out,
+               "{\"apiVersion\":\"networking.k8s.io/v1\",\"kind\":\"ServiceCIDR\",\"metadata\":{\"name\":"
+               "\"kubernetes\"},\"spec\":{\"cidrs\":[\"%s\"]}}",
+               api->o.service_cidr ? api->o.service_cidr : "10.96.0.0/16");
+}
+
 /* True when something was asked. */
 static bool apply_extra(struct api_bootstrap *b, size_t i)
 {
@@ -211,14 +233,17 @@ static bool apply_extra(struct api_bootstrap *b, size_t i)
         {"/api/v1/namespaces/default/services/kubernetes", write_service},
         {"/api/v1/namespaces/default/endpoints/kubernetes", write_endpoints},
         {"/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes", write_slice},
+        {"/apis/networking.k8s.io/v1/servicecidrs/kubernetes", write_service_cidr},
         {"/api/v1/namespaces/kube-system/configmaps/kube-root-ca.crt", write_ca},
+        {"/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication", write_authentication},
     };
     struct buf text = BUF_INIT(1 << 20);
     struct user user = {0};
     struct arena scratch;
     struct servers servers;
     servers.n = api_addresses(b->api, servers.at);
-    if (!servers.n || (extras[i].write == write_ca && !b->api->o.ca_pem.n))
+    bool of_ca = extras[i].write == write_ca || extras[i].write == write_authentication;
+    if (!servers.n || (of_ca && !b->api->o.ca_pem.n))
         return false;
     arena_init(&scratch, 1 << 16);
     user_set_superuser(&user, &scratch);

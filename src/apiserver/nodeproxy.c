@@ -172,7 +172,7 @@ static int find_target(struct api_request *r, const char *endpoint, bool contain
     ret->client = address.p ? api_agent_client(r, node_name, address) : NULL;
     ret->address = arena_printf(r->arena, "%" SLICE_FMT, SLICE_ARG(address));
     if (!ret->client)
-        return status_set(st, r->arena, 503, "the address of node %" SLICE_FMT " is not known", SLICE_ARG(node_name));
+        return status_set_reason(st, r->arena, 500, "", "no preferred addresses found; known addresses: []");
     ret->path = arena_printf(r->arena, "/%s/%" SLICE_FMT "/%" SLICE_FMT "%s%" SLICE_FMT "%s%" SLICE_FMT, endpoint,
                              SLICE_ARG(r->ns), SLICE_ARG(r->name), container.n ? "/" : "", SLICE_ARG(container),
                              r->query.n ? "?" : "", SLICE_ARG(r->query));

@@ -94,7 +94,8 @@ static struct json *compute_binding(struct api_request *r, struct write *w, stru
         conflict(r, w, st, "pod is being deleted, cannot be assigned to a host");
     else if (bound.n)
         conflict(r, w, st,
-                 arena_printf(r->arena, "pod is already assigned to node \"%" SLICE_FMT "\"", SLICE_ARG(bound)));
+                 arena_printf(r->arena, "pod %" SLICE_FMT " is already assigned to node \"%" SLICE_FMT "\"",
+                              SLICE_ARG(w->name), SLICE_ARG(bound)));
     else if (json_len(json_path(old, "spec.schedulingGates")))
         conflict(r, w, st, "pod has non-empty .spec.schedulingGates");
     if (st->code)

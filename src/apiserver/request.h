@@ -99,7 +99,7 @@ struct api_request {
     const struct resource_sub *sub;
     struct slice group, version, plural, ns, name, sub_name;
     struct slice rest; /* what follows /proxy, with its slash */
-    const void *fixed; /* row of ROUTE_FIXED */
+    const void *fixed; /* row of ROUTE_FIXED, or of special.c */
 
     /* negotiation and options */
     struct api_query options;

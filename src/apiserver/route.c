@@ -293,8 +293,9 @@ int api_route_request(struct api_request *r, struct status *st)
         return rv;
     bool known = by_method(r);
     if (r->route != ROUTE_RESOURCE)
-        return known ? 0
-                     : status_set(st, r->arena, 405, "the server does not allow this method on the requested resource");
+        return known || r->route == ROUTE_NOT_FOUND
+                   ? 0
+                   : status_set(st, r->arena, 405, "the server does not allow this method on the requested resource");
     if (!r->res)
         return status_set(st, r->arena, 404, "the server could not find the requested resource");
     if (!known)

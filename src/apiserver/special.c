@@ -1,9 +1,11 @@
 #include "apiserver/special.h"
 
+#include "apiserver/internal.h"
 #include "apiserver/options.h"
 #include "apiserver/output.h"
 
-enum place { ANYWHERE, ON_LEADER, ON_LEADER_TO_WRITE };
+/* ANYWHERE_FRESH: on this replica, once its state has all that was acknowledged: who made a pod may ask for its log. */
+enum place { ANYWHERE, ANYWHERE_FRESH, ON_LEADER, ON_LEADER_TO_WRITE };
 
 /* plural "*" = any resource; sub "" = the resource itself. */
 static const struct {
@@ -15,13 +17,13 @@ static const struct {
     {"", "pods", "binding", ON_LEADER, api_bind},
     {"", "bindings", "", ON_LEADER, api_bind},
     {"", "pods", "eviction", ON_LEADER, api_evict},
-    {"", "pods", "log", ANYWHERE, api_pod_log},
-    {"", "pods", "exec", ANYWHERE, api_pod_stream},
-    {"", "pods", "attach", ANYWHERE, api_pod_stream},
-    {"", "pods", "portforward", ANYWHERE, api_pod_stream},
-    {"", "*", "proxy", ANYWHERE, api_proxy},
+    {"", "pods", "log", ANYWHERE_FRESH, api_pod_log},
+    {"", "pods", "exec", ANYWHERE_FRESH, api_pod_stream},
+    {"", "pods", "attach", ANYWHERE_FRESH, api_pod_stream},
+    {"", "pods", "portforward", ANYWHERE_FRESH, api_pod_stream},
+    {"", "*", "proxy", ANYWHERE_FRESH, api_proxy},
     {"", "serviceaccounts", "token", ON_LEADER, api_token_request},
-    {"authentication.k8s.io", "tokenreviews", "", ANYWHERE, api_token_review},
+    {"authentication.k8s.io", "tokenreviews", "", ANYWHERE_FRESH, api_token_review},
     {"authentication.k8s.io", "selfsubjectreviews", "", ANYWHERE, api_self_review},
     {"authorization.k8s.io", "selfsubjectaccessreviews", "", ANYWHERE, api_access_review},
     {"authorization.k8s.io", "subjectaccessreviews", "", ANYWHERE, api_access_review},
@@ -40,6 +42,15 @@ static bool changes(enum api_verb v)
     return v == API_CREATE || v == API_UPDATE || v == API_PATCH;
 }
 
+static void run_fresh(struct api_request *r, int err)
+{
+    size_t i = (size_t)((const char *)r->fixed - (const char *)rows) / sizeof *rows;
+    if (err)
+        api_reply_errno(r, err, "the state cannot be read");
+    else
+        rows[i].run(r);
+}
+
 bool api_special(struct api_request *r)
 {
     struct status st;
@@ -50,7 +61,10 @@ bool api_special(struct api_request *r)
             continue;
         if (!leader && (rows[i].place == ON_LEADER || (rows[i].place == ON_LEADER_TO_WRITE && !reads)))
             api_forward(r);
-        else if (changes(r->verb) && rows[i].place != ANYWHERE && api_check_write_options(r, &st))
+        else if (rows[i].place == ANYWHERE_FRESH) {
+            r->fixed = &rows[i];
+            api_when_confirmed(r, run_fresh);
+        } else if (changes(r->verb) && rows[i].place != ANYWHERE && api_check_write_options(r, &st))
             api_reply_status(r, &st);
         else
             rows[i].run(r);

@@ -234,6 +234,26 @@ static int limit_range_prepare(struct strategy *s)
     return 0;
 }
 
+/* ---- APIService: what this server serves itself is always there ---- */
+
+static int api_service_prepare(struct strategy *s)
+{
+    struct arena *a = s->r->arena;
+    char now[TIME_SEC_LEN + 1];
+    if (s->old || json_path(s->obj, "spec.service"))
+        return 0;
+    struct json *c = json_new_object(a), *list = json_new_array(a);
+    time_format_sec(loop_wall(s->r->api->loop), now);
+    json_set_str(a, c, "type", json_new_str(a, "Available"));
+    json_set_str(a, c, "status", json_new_str(a, "True"));
+    json_set_str(a, c, "lastTransitionTime", json_new_str(a, now));
+    json_set_str(a, c, "reason", json_new_str(a, "Local"));
+    json_set_str(a, c, "message", json_new_str(a, "Local APIServices are always available"));
+    json_append(list, c);
+    json_set_str(a, json_object_at(a, s->obj, "status"), "conditions", list);
+    return 0;
+}
+
 static const struct {
     const char *group, *plural;
     int (*prepare)(struct strategy *s);
@@ -243,6 +263,7 @@ static const struct {
     {"", "persistentvolumeclaims", claim_prepare},
     {"", "persistentvolumes", volume_prepare},
     {"", "pods", strategy_pod},
+    {"apiregistration.k8s.io", "apiservices", api_service_prepare},
     {"apps", "daemonsets", daemon_set_prepare},
     {"", "services", strategy_service},
     {"", "secrets", secret_prepare},

@@ -471,6 +471,15 @@ static bool add_also(struct api_request *r, struct write *w, struct store_op *op
     return true;
 }
 
+/* Encodes what is stored: the object in the version that is stored, whichever was written. */
+static int encode_stored(struct api_request *r, struct write *w, struct store_op *op)
+{
+    const struct resource *res = storage_of(w->res);
+    const struct json *obj = res == w->res ? w->obj : object_convert(r->arena, res, json_clone(r->arena, w->obj));
+    int rv = obj ? api_encode(obj, &w->value, &op->hole, &op->type_len) : -ENOMEM;
+    return rv ? rv : api_seal(r->api, res, op->key, &w->value, &op->hole, &op->type_len);
+}
+
 static void propose(struct api_request *r, struct write *w)
 {
     struct store_op ops[3];
@@ -485,8 +494,7 @@ static void propose(struct api_request *r, struct write *w)
     op->value = buf_slice(&w->value);
     op->attrs = buf_slice(&w->attrs);
     op->ttl_ms = slice_eq_str(table, "events") ? EVENT_TTL_MS : 0;
-    if (!fits || (!w->remove && (api_encode(w->obj, &w->value, &op->hole, &op->type_len) ||
-                                 api_seal(r->api, storage_of(w->res), op->key, &w->value, &op->hole, &op->type_len)))) {
+    if (!fits || (!w->remove && encode_stored(r, w, op))) {
         write_done(w);
         api_reply_error(r, 413, "the object is larger than the limit of %d bytes", HTTP_BODY_MAX);
         return;

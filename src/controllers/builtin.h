@@ -20,6 +20,9 @@ void endpoints_reconcile(struct reconcile *r);
 void endpoints_map_pod(struct key_sink *sink, struct arena *a, const struct json *pod, const struct json *before);
 void endpoints_map_slice(struct key_sink *sink, struct arena *a, const struct json *slice, const struct json *before);
 
+void mirror_reconcile(struct reconcile *r);
+void mirror_map_slice(struct key_sink *sink, struct arena *a, const struct json *slice, const struct json *before);
+
 void namespace_reconcile(struct reconcile *r);
 
 void serviceaccount_reconcile(struct reconcile *r);
@@ -43,5 +46,9 @@ void disruption_map_pod(struct key_sink *sink, struct arena *a, const struct jso
 void claimprotection_reconcile(struct reconcile *r);
 void claimprotection_map_pod(struct key_sink *sink, struct arena *a, const struct json *pod, const struct json *before);
 void volumeprotection_reconcile(struct reconcile *r);
+
+void quota_reconcile(struct reconcile *r);
+void quota_map_object(struct key_sink *sink, struct arena *a, const struct json *obj, const struct json *before);
+void quota_map_pod(struct key_sink *sink, struct arena *a, const struct json *pod, const struct json *before);
 
 #endif

@@ -1,6 +1,7 @@
 #include "object/apply.h"
 
 #include "base/timefmt.h"
+#include "object/apply_kubectl.h"
 #include "object/check.h"
 #include "object/convert.h"
 #include "object/fieldset.h"
@@ -30,6 +31,7 @@ struct job {
     const struct apply_request *rq;
     struct schema_field root; /* a REF to the kind's type */
     struct status *st;
+    const struct json *allowed; /* fields that are no conflict, whoever owns them */
 };
 
 static struct job job_of(struct arena *a, const struct apply_request *rq, struct status *st)
@@ -201,27 +203,43 @@ static struct json *merge_members(const struct job *j, const struct schema_field
     return out;
 }
 
-/* Items of both: the patch's order; those only in live keep their place before the next common one. */
+/* The next element of the patch, from e on, that live has too. */
+static const struct json *next_shared(const struct fieldset_items *live, const struct json *e)
+{
+    while (e && !json_get(live->elements, e->key))
+        e = e->next;
+    return e;
+}
+
+/* Items of both, as structured merge does it: what only live has comes as early as the order of the patch allows. */
 static struct json *merge_items(const struct job *j, const struct schema_field *f, struct json *live,
                                 struct json *patch)
 {
     struct fieldset_items x, y;
-    struct json *out = json_new_array(j->a);
+    struct json *out = json_new_array(j->a), *merged = json_new_object(j->a);
     if (!fieldset_items(j->a, f, live, &x) || !fieldset_items(j->a, f, patch, &y))
         return NULL;
-    struct json *pending = json_first(x.elements);
-    json_each (e, y.elements) {
-        struct json *common = json_get(x.elements, e->key);
-        while (common && pending && pending != common && pending->u.integer < common->u.integer) {
-            if (!json_get(y.elements, pending->key))
-                json_append(out, json_clone(j->a, fieldset_at(&x, pending->key)));
-            pending = pending->next;
+    const struct json *l = json_first(x.elements), *r = json_first(y.elements), *shared = next_shared(&x, r);
+    while (l || r) {
+        bool both = l && json_get(y.elements, l->key);
+        if (l && r && both && !slice_eq(l->key, r->key) && shared && !slice_eq(shared->key, l->key)) {
+            l = l->next; /* its turn comes with the patch's */
+            continue;
         }
-        json_append(out, merge(j, f->item, fieldset_at(&x, e->key), fieldset_at(&y, e->key)));
+        if (l && !both) {
+            json_append(out, json_clone(j->a, fieldset_at(&x, l->key)));
+            l = l->next;
+            continue;
+        }
+        if (l && (json_get(merged, l->key) || (r && slice_eq(l->key, r->key))))
+            l = l->next;
+        if (!r)
+            continue;
+        json_append(out, merge(j, f->item, fieldset_at(&x, r->key), fieldset_at(&y, r->key)));
+        json_set(j->a, merged, r->key, json_new_null(j->a));
+        shared = shared == r ? next_shared(&x, r->next) : shared;
+        r = r->next;
     }
-    for (; pending; pending = pending->next)
-        if (!json_get(y.elements, pending->key))
-            json_append(out, json_clone(j->a, fieldset_at(&x, pending->key)));
     return out;
 }
 
@@ -366,6 +384,8 @@ static int settle(const struct job *j, struct managers *m, const struct manager 
         if (other == self || !other->fields)
             continue;
         struct json *common = fieldset_and(j->a, other->fields, seen_by(j, other, change).changed);
+        if (common && j->allowed)
+            common = fieldset_minus(j->a, common, j->allowed);
         if (!common)
             continue;
         c.who = describe(j->a, other);
@@ -502,6 +522,7 @@ struct json *apply_patch(struct arena *a, const struct apply_request *rq, const 
     }
     if (!config || !before || !m.list || check_lists(&j, &j.root, config, ""))
         return no_memory(st, a);
+    j.allowed = rq->force ? NULL : apply_kubectl_allowed(a, rq, live);
     struct manager *self = own_entry(&j, &m, true);
     struct applied ap = {self, version_of(&j, self->api_version), json_clone(a, self->fields), config};
     struct json *merged = merge(&j, &j.root, before, config);
@@ -516,6 +537,7 @@ struct json *apply_patch(struct arena *a, const struct apply_request *rq, const 
     self->changed |= change.d.changed || change.d.removed;
     if (settle(&j, &m, self, &change, rq->force))
         return NULL;
+    apply_kubectl_note(a, rq, live, patch, merged);
     encode_managers(&j, &m, merged);
     return arena_error(a) ? no_memory(st, a) : merged;
 }

@@ -1,5 +1,5 @@
 libpintle_a_SOURCES += \
-  src/object/apply.c src/object/apply.h \
+  src/object/apply.c src/object/apply_kubectl.c src/object/apply_kubectl.h src/object/apply.h \
   src/object/check.c src/object/check.h \
   src/object/convert.c src/object/convert.h \
   src/object/defaults.c src/object/defaults.h \

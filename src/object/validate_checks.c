@@ -63,6 +63,13 @@ static void immutable_once_set(const struct rule_call *c)
         immutable(c);
 }
 
+/* May be set and taken away, not changed. */
+static void no_modify(const struct rule_call *c)
+{
+    if (!is_blank(c->value) && !is_blank(c->old))
+        immutable(c);
+}
+
 /* May not be given; argument: what is said. */
 static void absent(const struct rule_call *c)
 {
@@ -322,6 +329,7 @@ static const struct rule_entry entries[] = {
     {"label", label},
     {"labels", labels},
     {"may-be-empty", may_be_empty},
+    {"no-modify", no_modify},
     {"one-of", one_of},
     {"optional-port", optional_port},
     {"path-segment", path_segment},

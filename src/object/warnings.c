@@ -32,7 +32,18 @@ struct warner {
     const char *prefix;      /* of a pod template: "spec.template"; "" = the object itself */
     const struct json *base; /* what stands there */
     const struct rule *rule;
+    unsigned budget; /* comparisons left */
 };
+
+/* Of one object: what is looked for twice costs squares, and millions of bytes of variables may come. */
+enum { COMPARISONS_MAX = 1000000 };
+
+static bool spend(struct warner *w)
+{
+    if (w->budget > 0)
+        w->budget--;
+    return w->budget > 0;
+}
 
 static void warn(struct warner *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 static void warn(struct warner *w, const char *fmt, ...)
@@ -183,7 +194,7 @@ static void twice(struct warner *w, const struct found *f, const char *arg)
     size_t i = 0;
     json_each (item, f->v) {
         struct slice value = json_path_string(item, arg);
-        for (const struct json *before = json_first(f->v); before != item; before = before->next) {
+        for (const struct json *before = json_first(f->v); before != item && spend(w); before = before->next) {
             if (!slice_eq(json_path_string(before, arg), value))
                 continue;
             warn(w, "%s[%zu].%s: duplicate %s \"%" SLICE_FMT "\"", f->path, i, arg, arg, SLICE_ARG(value));
@@ -301,7 +312,7 @@ static void hidden_env(struct warner *w, const struct found *f, const char *arg)
         const char *ref = arena_printf(w->a, "$(%" SLICE_FMT ")", SLICE_ARG(name));
         bool bad = json_get_str(item, "valueFrom") || slice_eq_str(value, ref) || !value.n ||
                    !memmem(value.p, value.n, ref, strlen(ref));
-        for (const struct json *before = json_first(f->v); bad && before != item; before = before->next) {
+        for (const struct json *before = json_first(f->v); bad && before != item && spend(w); before = before->next) {
             if (!slice_eq(json_path_string(before, "name"), name))
                 continue;
             warn(w, "%s[%zu]: hides previous definition of \"%" SLICE_FMT "\", which may be dropped when using apply",
@@ -369,7 +380,7 @@ static void compare_ports(struct warner *w, const struct port *p, const struct p
 static void compare_names(struct warner *w, const struct port *p, const struct port *all)
 {
     struct slice name = json_path_string(p->v, "name");
-    for (const struct port *other = all; name.n && other != p; other = other->next) {
+    for (const struct port *other = all; name.n && other != p && spend(w); other = other->next) {
         if (!slice_eq(json_path_string(other->v, "name"), name))
             continue;
         warn(w,
@@ -420,11 +431,102 @@ static void ports(struct warner *w, const struct found *f, const char *arg)
     add_ports(w, f->v, "ephemeralContainers", end);
     for (const struct port *p = all; p; p = p->next) {
         host_ip_alone(w, p);
-        for (const struct port *other = all; other != p; other = other->next)
+        for (const struct port *other = all; other != p && spend(w); other = other->next)
             compare_ports(w, p, other);
     }
     for (const struct port *p = all; p; p = p->next)
         compare_names(w, p, all);
+}
+
+/* ---- files of volumes that hide each other ---- */
+
+struct file {
+    struct slice path;
+    const char *source; /* in a projected volume; "" = the volume's own */
+    struct file *next;
+};
+
+/* Whether one is the other, or a directory above it. */
+static bool overlaps(struct slice a, struct slice b)
+{
+    struct slice shorter = a.n < b.n ? a : b, longer = a.n < b.n ? b : a;
+    return shorter.n && slice_starts(longer, shorter) && (longer.n == shorter.n || longer.p[shorter.n] == '/');
+}
+
+static const char *file_text(struct warner *w, const struct file *f)
+{
+    return *f->source ? arena_printf(w->a, "\"%" SLICE_FMT "\" (%s)", SLICE_ARG(f->path), f->source)
+                      : arena_printf(w->a, "\"%" SLICE_FMT "\"", SLICE_ARG(f->path));
+}
+
+/* Adds a file to those of the volume, and tells of which it stands in the way. */
+static void add_file(struct warner *w, const struct json *volume, const char *what, struct file **all,
+                     struct slice path, const char *source)
+{
+    struct file *file = arena_new(w->a, struct file), **end = all;
+    while (path.n && path.p[path.n - 1] == '/')
+        path.n--;
+    if (!file)
+        return;
+    *file = (struct file){path, source, NULL};
+    for (; *end && spend(w); end = &(*end)->next)
+        if (overlaps((*end)->path, path))
+            warn(w, "volume \"%" SLICE_FMT "\" (%s): overlapping paths: %s with %s",
+                 SLICE_ARG(json_path_string(volume, "name")), what, file_text(w, file), file_text(w, *end));
+    if (!*end)
+        *end = file;
+}
+
+static void add_items(struct warner *w, const struct json *volume, const char *what, struct file **all,
+                      const struct json *from, const char *source)
+{
+    json_each (item, json_get_str(from, "items"))
+        add_file(w, volume, what, all, json_path_string(item, "path"), source);
+}
+
+static const char *named(struct warner *w, const char *kind, struct slice name)
+{
+    return arena_printf(w->a, "%s \"%" SLICE_FMT "\"", kind, SLICE_ARG(name));
+}
+
+static void add_projected(struct warner *w, const struct json *volume, struct file **all, const struct json *source)
+{
+    const struct json *map = json_get_str(source, "configMap"), *secret = json_get_str(source, "secret");
+    const struct json *downward = json_get_str(source, "downwardAPI"),
+                      *bundle = json_get_str(source, "clusterTrustBundle");
+    const struct json *token = json_get_str(source, "serviceAccountToken"),
+                      *pod = json_get_str(source, "podCertificate");
+    static const char *const certificate[][2] = {{"certificateChainPath", "PodCertificate chain"},
+                                                 {"keyPath", "PodCertificate key"},
+                                                 {"credentialBundlePath", "PodCertificate credential bundle"}};
+    static const char what[] = "Projected";
+    if (!map && !secret && !downward && !bundle && !token && !pod)
+        warn(w, "volume \"%" SLICE_FMT "\" (Projected) has no sources provided",
+             SLICE_ARG(json_path_string(volume, "name")));
+    add_items(w, volume, what, all, map, named(w, "ConfigMap", json_path_string(map, "name")));
+    add_items(w, volume, what, all, secret, named(w, "Secret", json_path_string(secret, "name")));
+    add_items(w, volume, what, all, downward, "DownwardAPI");
+    if (token)
+        add_file(w, volume, what, all, json_path_string(token, "path"), "ServiceAccountToken");
+    struct slice trusted = json_path_string(bundle, "name");
+    if (bundle)
+        add_file(w, volume, what, all, json_path_string(bundle, "path"),
+                 named(w, "ClusterTrustBundle", trusted.n ? trusted : json_path_string(bundle, "signerName")));
+    for (size_t i = 0; i < sizeof certificate / sizeof *certificate; i++)
+        if (json_path_string(pod, certificate[i][0]).n)
+            add_file(w, volume, what, all, json_path_string(pod, certificate[i][0]), certificate[i][1]);
+}
+
+static void files(struct warner *w, const struct found *f, const char *arg)
+{
+    const struct json *map = json_get_str(f->v, "configMap"), *secret = json_get_str(f->v, "secret");
+    struct file *all = NULL;
+    (void)arg;
+    add_items(w, f->v, named(w, "ConfigMap", json_path_string(map, "name")), &all, map, "");
+    add_items(w, f->v, named(w, "Secret", json_path_string(secret, "secretName")), &all, secret, "");
+    add_items(w, f->v, "DownwardAPI", &all, json_get_str(f->v, "downwardAPI"), "");
+    json_each (source, json_get_str(json_get_str(f->v, "projected"), "sources"))
+        add_projected(w, f->v, &all, source);
 }
 
 /* ---- the tables ---- */
@@ -462,6 +564,7 @@ static const struct rule pod_rules[] = {
     {"spec.volumes[*].rbd", is_there, "deprecated in v1.28, non-functional in v1.31+"},
     {"spec.volumes[*].ephemeral.volumeClaimTemplate.spec.resources.requests.storage", fractional, ""},
     {"spec.volumes[*].ephemeral.volumeClaimTemplate.spec.resources.limits.storage", fractional, ""},
+    {"spec.volumes[*]", files, ""},
     {"spec.hostAliases", twice, "ip"},
     {"spec.imagePullSecrets", twice, "name"},
     {"spec.imagePullSecrets[*]", empty_name, ""},
@@ -686,7 +789,15 @@ static void check_template(struct warner *w, const struct kind_row *k)
 void object_warnings(struct arena *a, const struct resource *res, const struct json *obj, const struct json *old,
                      void (*add)(void *ctx, const char *text), void *ctx)
 {
-    struct warner w = {.a = a, .add = add, .ctx = ctx, .res = res, .obj = obj, .old = old, .prefix = "", .base = obj};
+    struct warner w = {.a = a,
+                       .add = add,
+                       .ctx = ctx,
+                       .res = res,
+                       .obj = obj,
+                       .old = old,
+                       .prefix = "",
+                       .base = obj,
+                       .budget = COMPARISONS_MAX};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         const struct kind_row *k = &kinds[i];
         if (strcmp(res->kind, k->kind) != 0 || strcmp(res->group, k->group) != 0 || (old && (k->flags & NEW_ONLY)))

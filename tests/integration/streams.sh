@@ -129,3 +129,20 @@ t_who_may_enter_pods() {
     eventually 10 entered
     k delete pod/entered serviceaccount/enters role/enters rolebinding/enters
 }
+
+# What a container uses, as its node's agent tells it: it grows with what the container does.
+t_stats_summary() {
+    pod busy Never '    command: [sh, -c, "while true; do :; done"]' | k apply -f -
+    k wait pod/busy --for=condition=Ready --timeout=60s
+    local path
+    path=/api/v1/nodes/$(k get pod busy -o 'jsonpath={.spec.nodeName}')/proxy/stats/summary
+    used() { # used FIELD
+        api GET "$path" >/dev/null
+        jq -r '.pods[] | select(.podRef.name == "busy" and .podRef.namespace == "default") | .containers[] | select(.name == "main") | '"$1" "$work/body"
+    }
+    has_used() { [ "$(used .cpu.usageCoreNanoSeconds)" -gt "$1" ]; }
+    eventually 20 has_used 100000000
+    eventually 20 has_used $(($(used .cpu.usageCoreNanoSeconds) + 100000000))
+    [ "$(used .memory.workingSetBytes)" -gt 10000 ]
+    k delete pod busy
+}

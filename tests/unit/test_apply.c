@@ -4,6 +4,7 @@
 #include "object/check.h"
 #include "object/convert.h"
 #include "object/fieldset.h"
+#include "object/meta.h"
 
 static const struct resource *resource_of(const char *plural)
 {
@@ -105,10 +106,10 @@ static void test_list_items_merge(void **state)
         applied(a, "pods", "m", NULL, arena_printf(a, pod, "{'name':'a','image':'1'},{'name':'b','image':'1'}"));
     o = applied(a, "pods", "n", o, arena_printf(a, pod, "{'name':'s','image':'x'},{'name':'b','tty':true}"));
     assert_json(a, json_path(o, "spec.containers"),
-                "[{'name':'s','image':'x'},{'name':'a','image':'1'},{'name':'b','image':'1','tty':true}]");
+                "[{'name':'a','image':'1'},{'name':'s','image':'x'},{'name':'b','image':'1','tty':true}]");
     o = applied(a, "pods", "m", o, arena_printf(a, pod, "{'name':'a','image':'2'}"));
     assert_json(a, json_path(o, "spec.containers"),
-                "[{'name':'s','image':'x'},{'name':'a','image':'2'},{'name':'b','tty':true}]");
+                "[{'name':'a','image':'2'},{'name':'s','image':'x'},{'name':'b','tty':true}]");
 }
 
 static void test_conflicts(void **state)
@@ -132,6 +133,34 @@ static void test_conflicts(void **state)
     assert_json(a, fields_of(o, "n"), "{'f:data':{'f:a':{}}}");
     o = applied(a, "configmaps", "k", o, "{'data':{'a':'2'}}");
     assert_json(a, fields_of(o, "n"), "{'f:data':{'f:a':{}}}");
+}
+
+/* kubectl apply, then kubectl apply --server-side: what the annotation says was the same user's all along. */
+static void test_kubectl_comes_from_the_client_side(void **state)
+{
+    struct arena *a = *state;
+    struct apply_request rq = request("configmaps", "kubectl-client-side-apply", false);
+    struct status st = {0};
+    struct json *o = normal(a, rq.res,
+                            "{'metadata':{'name':'x','annotations':{'kubectl.kubernetes.io/last-applied-configuration':"
+                            "'{\\'data\\':{\\'a\\':\\'1\\',\\'b\\':\\'1\\'}}'}},'data':{'a':'1','b':'1'}}",
+                            false);
+    assert_int_equal(apply_track_update(a, &rq, NULL, o), 0);
+    assert_null(apply(a, "configmaps", "me", false, o, "{'data':{'a':'2'}}", &st)); /* another manager: no such luck */
+    assert_string_equal(st.message,
+                        "Apply failed with 1 conflict: conflict with \"kubectl-client-side-apply\" using v1: .data.a");
+    struct json *next = applied(a, "configmaps", "kubectl", o, "{'kind':'ConfigMap','data':{'b':'1','a':'2'}}");
+    assert_json(a, json_get_str(next, "data"), "{'a':'2','b':'1'}");
+    assert_json(a, fields_of(next, "kubectl"), "{'f:data':{'f:a':{},'f:b':{}}}");
+    assert_slice(meta_annotation(next, SLICE("kubectl.kubernetes.io/last-applied-configuration")),
+                 "{\"data\":{\"a\":\"2\",\"b\":\"1\"},\"kind\":\"ConfigMap\"}\n");
+    rq.manager = SLICE("other"); /* what others changed since is theirs */
+    next = json_clone(a, o);
+    json_set_str(a, json_get_str(next, "data"), "b", json_new_str(a, "9"));
+    assert_int_equal(apply_track_update(a, &rq, o, next), 0);
+    st = (struct status){0};
+    assert_null(apply(a, "configmaps", "kubectl", false, next, "{'data':{'a':'2','b':'2'}}", &st));
+    assert_string_equal(st.message, "Apply failed with 1 conflict: conflict with \"other\" using v1: .data.b");
 }
 
 static void test_updates_are_tracked(void **state)
@@ -411,6 +440,7 @@ int main(void)
         unit(test_fields_given_up_go),
         unit(test_list_items_merge),
         unit(test_conflicts),
+        unit(test_kubectl_comes_from_the_client_side),
         unit(test_updates_are_tracked),
         unit(test_status_is_not_owned_on_main),
         unit(test_refused),

@@ -1,6 +1,7 @@
 /* The tables of tests/data against what objects become: each row of defaults.tsv in every kind that holds its type. */
 #include "table.h"
 
+#include "admission/admission.h"
 #include "object/check.h"
 #include "object/defaults.h"
 #include "object/path.h"
@@ -213,8 +214,26 @@ static void test_cells(void **state)
     assert_true(rows > 200);
 }
 
+/* ---- admission ---- */
+
+/* What acts here acts in Kubernetes' order; what the table says acts does. */
+static void test_admission(void **state)
+{
+    struct table t;
+    size_t i = 0;
+    for (table_open(&t, DATA "/admission.tsv"); table_next(&t);) {
+        bool acts = admission_plugin(i) && slice_eq_str(t.column[0], admission_plugin(i));
+        i += acts;
+        if (!acts && slice_eq_str(t.column[2], "y"))
+            table_wrong(&t, "%s does not act here", table_text(*state, &t, 0));
+    }
+    if (admission_plugin(i))
+        table_wrong(&t, "%s is not known, or in another order", admission_plugin(i));
+    table_close(&t);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {unit(test_defaults), unit(test_columns), unit(test_cells)};
+    const struct CMUnitTest tests[] = {unit(test_defaults), unit(test_columns), unit(test_cells), unit(test_admission)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -126,6 +126,48 @@ static void test_pods(void **state)
     expect_update("", "v1", "Pod", cases[2][0], cases[0][0], ""); /* changes of pods are the machines' */
 }
 
+static void test_files(void **state)
+{
+    (void)state;
+    expect("", "v1", "Pod",
+           POD("", "\"volumes\":[{\"name\":\"v\",\"configMap\":{\"name\":\"m\",\"items\":[{\"path\":\"a/"
+                   "b\"},{\"path\":\"a/\"},"
+                   "{\"path\":\"ab\"},{\"path\":\"ab\"}]}},{\"name\":\"s\",\"secret\":{\"secretName\":\"x\",\"items\":["
+                   "{\"path\":"
+                   "\"a\"},{\"path\":\"b\"}]}}]"),
+           "volume \"v\" (ConfigMap \"m\"): overlapping paths: \"a\" with \"a/b\"\n"
+           "volume \"v\" (ConfigMap \"m\"): overlapping paths: \"ab\" with \"ab\"\n");
+    expect(
+        "", "v1", "Pod",
+        POD("", "\"volumes\":[{\"name\":\"v\",\"projected\":{\"sources\":[{\"serviceAccountToken\":{\"path\":\"token\"}"
+                "},{\"secret\":"
+                "{\"name\":\"s\",\"items\":[{\"path\":\"token\"}]}},{\"configMap\":{\"name\":\"m\"}},{}]}}]"),
+        "volume \"v\" (Projected): overlapping paths: \"token\" (Secret \"s\") with \"token\" (ServiceAccountToken)\n"
+        "volume \"v\" (Projected) has no sources provided\n");
+}
+
+/* Many thousand variables cost no more than the budget. */
+static void test_budget(void **state)
+{
+    struct arena a;
+    struct heard h = {.text = BUF_INIT(1 << 20)};
+    struct buf text = BUF_INIT(8 << 20);
+    (void)state;
+    arena_init(&a, 256 << 20);
+    buf_add_str(&text,
+                "{\"metadata\":{\"name\":\"p\"},\"spec\":{\"containers\":[{\"name\":\"c\",\"env\":[{\"name\":\"A\"}");
+    for (unsigned i = 0; i < 100000; i++)
+        buf_printf(&text, ",{\"name\":\"V%u\"}", i);
+    buf_add_str(&text, ",{\"name\":\"A\"}]}]}}");
+    struct json *obj = json_parse(&a, buf_slice(&text), NULL, NULL, NULL);
+    assert_non_null(obj);
+    object_warnings(&a, resource_core("pods"), obj, NULL, hear, &h); /* 5 × 10^9 comparisons would be seen */
+    assert_int_equal(h.text.n, 0);
+    buf_done(&text);
+    buf_done(&h.text);
+    arena_done(&a);
+}
+
 static void test_templates(void **state)
 {
     static const char one[] = "{\"metadata\":{\"name\":\"d\",\"generation\":1},\"spec\":{\"template\":{\"metadata\":{"
@@ -271,6 +313,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pods),
+        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_budget),
         cmocka_unit_test(test_templates),
         cmocka_unit_test(test_services),
         cmocka_unit_test(test_others),

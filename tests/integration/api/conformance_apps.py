@@ -408,6 +408,15 @@ def t_scheduler_keeps_to_what_nodes_have():
     patch('/api/v1/nodes/' + node_names[0], {'metadata': {'labels': {'kubernetes.io/e2e': None}}})
 
 
+def t_pods_of_a_runtime_class_are_scheduled():
+    ns = place_of('runtime-scheduled')
+    for name, more in (('light', {}), ('laden', {'overhead': {'podFixed': {'cpu': '10m', 'memory': '1Mi'}}})):
+        do('POST', '/apis/node.k8s.io/v1/runtimeclasses', dict(more, metadata={'name': name}, handler='h'), 201)
+        do('POST', ns + '/pods', merged(pod(name), {'spec': {'runtimeClassName': name}}), 201)
+        eventually(lambda: bound(ns + '/pods/' + name))
+        same(do('GET', ns + '/pods/' + name)['spec'].get('overhead'), more.get('overhead', {}).get('podFixed'))
+
+
 def t_host_ports_of_pods():
     """Of one node: another address or protocol is no conflict; all addresses are one with each."""
     ns = place_of('host-ports')

@@ -175,7 +175,7 @@ def t_endpoints_come_soon():
     do('DELETE', ns)
 
 
-def x_custom_endpoints_are_mirrored():
+def t_custom_endpoints_are_mirrored():
     """What somebody writes to the Endpoints of a Service without selector is in an EndpointSlice too, and follows it."""
     ns = space('mirrored')
     do('POST', ns + '/services', service('custom', {'name': 'example', 'port': 80, 'targetPort': 80}, selector=False), 201)

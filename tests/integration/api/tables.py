@@ -1,6 +1,8 @@
 """The tables of tests/data against a server: what lists can be selected by, how kinds are written, what a cluster has
 from the beginning."""
 import copy
+import hashlib
+import os
 import re
 
 from examples import *
@@ -47,7 +49,10 @@ def t_selectors():
                 obj = merged(named(everything[version, kind], '%sx%d' % (tag, n), space, namespaced), value(patch) or {})
                 name = made(obj, space)['metadata']['name']
                 text = space if text == '@' else text
-                has = [o['metadata']['name'] for o in good(get(mine, fieldSelector='%s=%s' % (label, text)))['items']]
+                def selected():
+                    return [o['metadata']['name'] for o in good(get(mine, fieldSelector='%s=%s' % (label, text)))['items']]
+                eventually(lambda: name in selected()) # some are what a controller says
+                has = selected()
                 hasnt = [o['metadata']['name'] for o in good(get(mine, fieldSelector='%s!=%s' % (label, text)))['items']]
                 same((name in has, name in hasnt), (True, False), (kind, label))
                 same(has, [o['metadata']['name'] for o in good(get(mine, fieldSelector='%s==%s,metadata.name!=none' % (label, text)))['items']])
@@ -283,6 +288,57 @@ def t_admitted():
     same(get(ns + '/pods/unbound').code, 404)
 
 
+def t_every_kind():
+    """One of each: created, read, written back, patched there and back, applied by somebody else, refused when wrong."""
+    space, count = 'kinds', 0
+    busy = ('DaemonSet', 'Deployment', 'Job', 'Namespace', 'Node', 'PersistentVolume', 'PersistentVolumeClaim', 'Pod',
+            'PodDisruptionBudget', 'ReplicaSet', 'ReplicationController', 'Service', 'StatefulSet') # controllers write them, too
+    namespace(space)
+    for (version, kind), example in examples().items():
+        namespaced = RESOURCES[version, kind][1]
+        where = place(version, kind, space)
+        obj = named(example, 'k' + re.sub('[^a-z0-9]', '', version)[-3:], space, namespaced)
+        if kind in ('ReplicationController', 'ReplicaSet', 'Deployment', 'StatefulSet'):
+            obj['spec']['replicas'] = 0
+        path = where + '/' + good(ask('POST', where, obj), 201)['metadata']['name']
+
+        def still():
+            """What is there, but for what controllers and times change."""
+            o = good(get(path))
+            for k in ('managedFields', 'resourceVersion', 'generation'):
+                o['metadata'].pop(k, None)
+            if not o['metadata'].get('labels'):
+                o['metadata'].pop('labels', None)
+            if kind != 'Namespace':
+                o.pop('status', None)
+            return o
+        was, first = still(), good(get(path))
+        if kind in busy:
+            first['metadata'].pop('resourceVersion')
+        again = ask('PUT', path, first)
+        if again.code == 422 and kind in busy: # some must say which they mean
+            again = ask('PUT', path, good(get(path)))
+        again = good(again)
+        if kind not in busy:
+            same(again['metadata']['resourceVersion'], first['metadata']['resourceVersion'], (version, kind))
+        good(ask('PATCH', path, {'metadata': {'labels': {'there': '1'}}}, content=PATCH['merge']))
+        same(good(get(path))['metadata']['labels']['there'], '1')
+        good(ask('PATCH', path, {'metadata': {'labels': {'there': None}}}, content=PATCH['strategic']))
+        if kind not in ('Deployment', 'Job', 'Node', 'Pod'):
+            same(still(), was, (version, kind))
+        applied_one = good(ask('PATCH', path, {'apiVersion': version, 'kind': kind, 'metadata': {'name': obj['metadata']['name'], 'labels': {'a': 'b'}}},
+                               content=PATCH['apply'], fieldManager='other'))
+        same([m['operation'] for m in applied_one['metadata']['managedFields'] if m['manager'] == 'other'], ['Apply'], (version, kind))
+        same(ask('PATCH', path, [{'op': 'test', 'path': '/metadata/name', 'value': 'no'}], content=PATCH['json']).code, 422)
+        for answer in (ask('PATCH', path, {'metadata': {'labels': {'a': '-'}}}, content=PATCH['merge']),
+                       ask('POST', where, merged(obj, {'metadata': {'labels': {'-': 'v'}, 'name': 'z.' + obj['metadata']['name']}}))):
+            body = refused(answer, 422, 'Invalid')
+            holds('metadata.labels: Invalid value: "-"' in body['message'], body)
+        good(ask('DELETE', path, gracePeriodSeconds=0))
+        count += 1
+    same(count, len(examples()))
+
+
 # ---- how kinds are written ----
 
 def fields_of(obj, manager):
@@ -408,6 +464,190 @@ def t_strategies():
             break
         time.sleep(0.1)
     same(left(), sorted(orphans))
+
+
+# ---- what a cluster has from the beginning ----
+
+def digest(text):
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def pairs(obj, what):
+    return ','.join('%s=%s' % p for p in sorted(obj['metadata'].get(what, {}).items()))
+
+
+def rule_text(rule):
+    names = (('verbs', 'verbs'), ('groups', 'apiGroups'), ('resources', 'resources'), ('names', 'resourceNames'), ('urls', 'nonResourceURLs'))
+    return 'rule ' + ' '.join('%s=%s' % (short, ','.join(sorted(x or "''" for x in rule[long]))) for short, long in names if rule.get(long))
+
+
+def rbac_text(obj):
+    """Labels and annotations; then a line for each rule, or who is bound to what."""
+    lines = [rule_text(r) for r in obj.get('rules') or []]
+    if 'aggregationRule' in obj: # its rules are those of others
+        lines = ['aggregate selectors=' + ','.join('%s=%s' % p for s in obj['aggregationRule']['clusterRoleSelectors'] for p in s['matchLabels'].items())]
+    if 'roleRef' in obj:
+        who = ['%s:%s' % (s['kind'], s['namespace'] + '/' + s['name'] if 'namespace' in s else s['name']) for s in obj.get('subjects') or []]
+        lines = ['bind %s/%s <- %s' % (obj['roleRef']['kind'], obj['roleRef']['name'], ', '.join(who))]
+    return '\n'.join([pairs(obj, 'labels') + '|' + pairs(obj, 'annotations')] + sorted(lines))
+
+
+def object_text(obj):
+    meta = obj['metadata']
+    if obj['kind'] == 'APIService':
+        body = dict(labels=meta.get('labels'), **{k: obj['spec'][k] for k in ('groupPriorityMinimum', 'versionPriority')})
+    else:
+        body = {k: v for k, v in obj.items() if k not in ('metadata', 'status', 'kind', 'apiVersion')}
+        body.update(labels=meta.get('labels'), annotations=meta.get('annotations'))
+    return json.dumps(body, sort_keys=True, separators=(',', ':'))
+
+
+def t_bootstrap():
+    """Roles, bindings, priorities, flow schemas and API services of a new cluster, and no others."""
+    kinds = {k: (v, k) for v, k in RESOURCES}
+    wanted, wrong = {}, []
+    for kind, ns, name, sum_ in rows(DATA + 'bootstrap.tsv', 4):
+        wanted.setdefault(kind, {})[ns, name] = sum_
+    for kind, objects in wanted.items():
+        where = place(*kinds[kind])
+        def listed():
+            return {(o['metadata'].get('namespace', ''), o['metadata']['name']): dict(o, kind=kind) for o in good(get(where))['items']}
+        served = listed()
+        for _ in range(100):
+            if set(objects) <= set(served):
+                break
+            time.sleep(0.1)
+            served = listed()
+        wrong += [(kind, key, 'is missing') for key in objects if key not in served]
+        rbac = kind.endswith('Role') or kind.endswith('Binding')
+        for key, sum_ in objects.items():
+            if key not in served:
+                continue
+            text = rbac_text(served[key]) if rbac else object_text(served[key])
+            if digest(text) != sum_:
+                wrong.append((kind, key, text))
+        more = [key for key in served if key not in objects and not key[1].startswith(('pintle:', 'system:pintle'))]
+        if more:
+            wrong.append((kind, 'not of Kubernetes', more))
+    roles = {o['metadata']['name']: o for o in good(get('/apis/rbac.authorization.k8s.io/v1/clusterroles'))['items']}
+    for name in ('admin', 'edit', 'view'):
+        label = 'rbac.authorization.k8s.io/aggregate-to-' + name
+        parts = [rule_text(r) for o in roles.values() if o['metadata'].get('labels', {}).get(label) == 'true' for r in o.get('rules') or []]
+        if set(map(rule_text, roles[name].get('rules') or [])) != set(parts):
+            wrong.append((name, 'is not what is aggregated to it', len(roles[name].get('rules') or [])))
+    for path in ('/api/v1/namespaces/default/services/kubernetes', '/apis/networking.k8s.io/v1/servicecidrs/kubernetes',
+                 CORE + 'kube-system/configmaps/extension-apiserver-authentication', CORE + 'default/configmaps/kube-root-ca.crt'):
+        if get(path).code != 200:
+            wrong.append((path, get(path).code))
+    same(wrong, [])
+
+
+def t_operations():
+    """Every operation of OpenAPI v2: its id, kind, body, answers, media types and query parameters."""
+    swagger = good(get('/openapi/v2'))
+    found = {}
+    for path, item in swagger['paths'].items():
+        common = item.get('parameters', [])
+        for method, op in item.items():
+            if method == 'parameters':
+                continue
+            parameters = [swagger['parameters'][p['$ref'].split('/')[-1]] if '$ref' in p else p for p in common + op.get('parameters', [])]
+            gvk = op.get('x-kubernetes-group-version-kind')
+            body = [p['schema'].get('$ref', '').split('/')[-1] for p in parameters if p['in'] == 'body']
+            answers = ','.join(sorted('%s=%s' % (code, (r.get('schema') or {}).get('$ref', (r.get('schema') or {}).get('type', '')).split('/')[-1])
+                                      for code, r in op['responses'].items() if code != '401'))
+            version = ('%s/%s/%s' % (gvk['group'], gvk['version'], gvk['kind'])) if gvk else ''
+            line = ' '.join([method.upper(), path, op.get('x-kubernetes-action', ''), op.get('operationId', ''), version, body[0] if body else '', answers,
+                             ','.join(sorted(op.get('consumes', []))), ','.join(sorted(op.get('produces', []))),
+                             ','.join(sorted(p['name'] for p in parameters if p['in'] == 'query'))])
+            parts = path.split('/')
+            first = '/'.join(parts[:4]) + '/' if path.startswith('/apis/') and len(parts) > 4 else '/api/v1/' if path.startswith('/api/v1/') else '/'
+            found.setdefault(first, []).append(line)
+    wrong = []
+    for first, n, sum_ in rows(DATA + 'operations.tsv', 3):
+        lines = sorted(found.pop(first, []))
+        if len(lines) != int(n) or digest('\n'.join(lines)) != sum_:
+            wrong.append((first, int(n), len(lines), lines[:3]))
+            if os.environ.get('TABLES_OUT'):
+                with open(os.environ['TABLES_OUT'], 'a') as f:
+                    f.write('\n'.join(lines) + '\n')
+    same((wrong, sorted(found)), ([], []))
+
+
+# ---- server-side apply over the wire ----
+
+def applied(path, manager, body, code=None, **options):
+    return good(ask('PATCH', path, body, content=PATCH['apply'], fieldManager=manager, **options), code)
+
+
+def managers(obj):
+    return {(m['manager'], m['operation'], m.get('subresource', '')): m for m in obj['metadata']['managedFields']}
+
+
+def t_apply():
+    """Owners: taken by force, handed over, of the status, in two versions; conflicts as clients read them."""
+    ns = namespace('ssa')
+    path = '/apis/apps/v1/namespaces/ssa/deployments/d'
+    base = {'apiVersion': 'apps/v1', 'kind': 'Deployment', 'metadata': {'name': 'd'}, 'spec': {
+        'paused': True, 'replicas': 0, 'selector': {'matchLabels': {'a': 'b'}}, 'template': {
+            'metadata': {'labels': {'a': 'b'}}, 'spec': {'containers': [{'name': 'c', 'image': 'i'}]}}}}
+    made_one = applied(path, 'one', base, 201)
+    entry = managers(made_one)['one', 'Apply', '']
+    same((entry['apiVersion'], entry['fieldsType'], 'time' in entry), ('apps/v1', 'FieldsV1', True))
+    container = entry['fieldsV1']['f:spec']['f:template']['f:spec']['f:containers']['k:{"name":"c"}']
+    same(container, {'.': {}, 'f:image': {}, 'f:name': {}})
+    small = {'apiVersion': 'apps/v1', 'kind': 'Deployment', 'spec': {'replicas': 3}}
+    refused(ask('PATCH', path, small, content=PATCH['apply'], fieldManager='two'), 409, 'Conflict',
+            'Apply failed with 1 conflict: conflict with "one": .spec.replicas',
+            [('FieldManagerConflict', '.spec.replicas', 'conflict with "one"')])
+    patched = good(ask('PATCH', path, {'spec': {'minReadySeconds': 4, 'revisionHistoryLimit': 4}}, content=PATCH['merge'], fieldManager='updater'))
+    same(managers(patched)['updater', 'Update', '']['fieldsV1'], {'f:spec': {'f:minReadySeconds': {}, 'f:revisionHistoryLimit': {}}})
+    refused(ask('PATCH', path, merged(small, {'spec': {'replicas': 0, 'minReadySeconds': 5, 'revisionHistoryLimit': 5}}), content=PATCH['apply'], fieldManager='two'),
+            409, 'Conflict', 'Apply failed with 2 conflicts: conflicts with "updater" using apps/v1:\n- .spec.minReadySeconds\n- .spec.revisionHistoryLimit',
+            [('FieldManagerConflict', '.spec.minReadySeconds', 'conflict with "updater" using apps/v1'),
+             ('FieldManagerConflict', '.spec.revisionHistoryLimit', 'conflict with "updater" using apps/v1')])
+    # the same value is shared; then one lets go and the other has it alone
+    applied(path, 'two', merged(small, {'spec': {'replicas': 0}}))
+    handed = applied(path, 'one', merged(base, {'spec': {'replicas': None}}))
+    same((handed['spec']['replicas'], owns(managers(handed)['one', 'Apply', '']['fieldsV1'], 'spec.replicas')), (0, False))
+    forced = applied(path, 'three', small, force='true')
+    same((forced['spec']['replicas'], ('two', 'Apply', '') in managers(forced)), (3, False))
+    same(applied(path, 'three', merged(small, {'spec': None}))['spec'].get('replicas'), 1) # nobody's: the default again
+    # the status has owners of its own
+    state = {'apiVersion': 'apps/v1', 'kind': 'Deployment', 'status': {'conditions': [{'type': 'Mine', 'status': 'True'}]}}
+    told = applied(path + '/status', 'one', state)
+    same(managers(told)['one', 'Apply', 'status']['fieldsV1'],
+         {'f:status': {'f:conditions': {'k:{"type":"Mine"}': {'.': {}, 'f:status': {}, 'f:type': {}}}}})
+    refused(ask('PATCH', path + '/status', merged(state, {'status': {'conditions': [{'type': 'Mine', 'status': 'False'}]}}), content=PATCH['apply'], fieldManager='two'),
+            409, 'Conflict', 'Apply failed with 1 conflict: conflict with "one" with subresource "status": .status.conditions[type="Mine"].status')
+    holds(('one', 'Apply', '') in managers(told))
+    # atomic lists, sets, granular maps
+    pods = ns + '/pods/p'
+    p_ = dict(pod('p'), metadata={'name': 'p', 'finalizers': ['a.b/one'], 'labels': {'one': '1'}})
+    p_['spec']['containers'][0]['args'] = ['x', 'y']
+    p_['spec']['schedulerName'] = 'nobody'
+    applied(pods, 'one', p_, 201)
+    second = {'apiVersion': 'v1', 'kind': 'Pod', 'metadata': {'finalizers': ['a.b/two'], 'labels': {'two': '2'}}}
+    both = applied(pods, 'two', second)['metadata']
+    same((both['finalizers'], both['labels']), (['a.b/one', 'a.b/two'], {'one': '1', 'two': '2'}))
+    refused(ask('PATCH', pods, merged(second, {'spec': {'containers': [{'name': 'c', 'args': ['x']}]}}), content=PATCH['apply'], fieldManager='two'),
+            409, 'Conflict', 'Apply failed with 1 conflict: conflict with "one": .spec.containers[name="c"].args')
+    same(applied(pods, 'two', merged(second, {'metadata': {'finalizers': None, 'labels': None}}))['metadata']['finalizers'], ['a.b/one'])
+    good(ask('PATCH', pods, {'metadata': {'finalizers': None}}, content=PATCH['merge']))
+    # a version is told with the fields; conflicts cross versions
+    hpa = '/namespaces/ssa/horizontalpodautoscalers/h'
+    target = {'scaleTargetRef': {'apiVersion': 'apps/v1', 'kind': 'Deployment', 'name': 'd'}, 'maxReplicas': 5}
+    applied('/apis/autoscaling/v1' + hpa, 'old', {'apiVersion': 'autoscaling/v1', 'kind': 'HorizontalPodAutoscaler', 'spec': dict(target, targetCPUUtilizationPercentage=50)}, 201)
+    same([(m['manager'], m['apiVersion']) for m in good(get('/apis/autoscaling/v2' + hpa))['metadata']['managedFields']], [('old', 'autoscaling/v1')])
+    refused(ask('PATCH', '/apis/autoscaling/v2' + hpa, {'apiVersion': 'autoscaling/v2', 'kind': 'HorizontalPodAutoscaler', 'spec': dict(target, maxReplicas=7)},
+                content=PATCH['apply'], fieldManager='new'), 409, 'Conflict', 'Apply failed with 1 conflict: conflict with "old": .spec.maxReplicas')
+    # managedFields may be taken away, and written by a client that moves owners
+    bare = good(ask('PATCH', path, {'metadata': {'managedFields': [{}]}}, content=PATCH['merge']))
+    same(bare['metadata'].get('managedFields'), None)
+    moved = good(ask('PATCH', path, [{'op': 'add', 'path': '/metadata/managedFields', 'value': [dict(entry, manager='mover')]},
+                                     {'op': 'replace', 'path': '/metadata/resourceVersion', 'value': bare['metadata']['resourceVersion']}],
+                     content=PATCH['json'], fieldManager='kubectl'))
+    same([m for m in managers(moved) if m[0] == 'mover'], [('mover', 'Apply', '')])
 
 
 if __name__ == '__main__':

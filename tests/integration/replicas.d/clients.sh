@@ -33,7 +33,11 @@ t_api_follower_repeats_writes() {
     done
     wait $load
 }
-t_api_kubectl_traffic() { driven traffic; }
+t_api_kubectl_traffic() {
+    pki 1 2 3
+    "$PINTLE" cert issue --ca-dir "$dir/pki" --dir "$dir/agent" --node --name n1 --ip "$(address 9)"
+    AGENT_ADDRESS=$(address 9) AGENT_PKI=$dir/agent driven traffic
+}
 
 # ---- kubectl ----
 
