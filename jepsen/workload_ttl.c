@@ -127,4 +127,4 @@ static void check(const struct history *h, struct verdict *v)
 }
 
 const struct workload workload_ttl = {
-    .name = "ttl", .state_size = sizeof(struct living), .next = next, .last = last, .check = check};
+    .name = "ttl", .state_size = sizeof(struct living), .by_clock = true, .next = next, .last = last, .check = check};
