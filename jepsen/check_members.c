@@ -91,7 +91,8 @@ static void check_ids(const struct told *all, size_t n, struct verdict *v)
             places[n_places++] = (struct place){all[i].list[HEAD + k * EACH], all[i].list[HEAD + k * EACH + 1]};
     qsort(places, n_places, sizeof *places, by_id);
     for (size_t i = 1; i < n_places; i++)
-        if (places[i].id == places[i - 1].id && places[i].place != places[i - 1].place)
+        if (places[i].id == places[i - 1].id && places[i].place != places[i - 1].place &&
+            places[i - 1].place != HIST_NIL && places[i].place != HIST_NIL)
             verdict_add(v, "id-used-twice", "member %ld is at place %ld and at place %ld", places[i].id,
                         places[i - 1].place, places[i].place);
     mem_free(places);

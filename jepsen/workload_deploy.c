@@ -93,12 +93,21 @@ static void next(struct worker *w)
     }
 }
 
-static void on_insisted(struct worker *w, const struct answer *a)
+static void on_acknowledged(struct worker *w, const struct answer *a)
 {
     struct scaling *s = w->state;
     s->insisted = answer_fate(a) == HIST_OK;
     op_end_as(w, a);
     worker_again(w);
+}
+
+static void on_insisted(struct worker *w, const struct answer *a)
+{
+    const struct scaling *s = w->state;
+    if (!a->err && a->code == 404) /* nobody answered before */
+        worker_call(w, "POST", deploy_path(w, ""), deployment_text(w, s->wanted), on_acknowledged);
+    else
+        on_acknowledged(w, a);
 }
 
 static void on_last_pods(struct worker *w, const struct answer *a)

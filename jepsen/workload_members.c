@@ -7,12 +7,12 @@
 
 enum { HEAD = 3, EACH = 3 };
 
-/* Where its API is: the address's last number, one for each place. */
+/* Where it is: its address's last number, one for each place. That of its API may not be known to a leader yet. */
 static int64_t place_of(const struct json *member)
 {
-    struct slice host, rest, api = json_path_string(member, "api");
+    struct slice host, rest, peer = json_path_string(member, "peer");
     int64_t place = HIST_NIL;
-    slice_cut(api, ':', &host, &rest);
+    slice_cut(peer, ':', &host, &rest);
     for (struct slice part; host.n;) {
         slice_cut(host, '.', &part, &host);
         slice_to_i64(part, &place);

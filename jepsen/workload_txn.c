@@ -73,7 +73,7 @@ static void end_read(struct worker *w, const struct json *results)
 {
     struct transacting *s = w->state;
     struct shared *shared = drive_shared(w->d);
-    int64_t *micros = arena_alloc(&w->a, STEPS_MAX * (LIST_MAX + 3) * sizeof *micros);
+    int64_t *micros = arena_alloc(&w->a, sizeof *micros * STEPS_MAX * (LIST_MAX + 3));
     size_t n = 0;
     for (size_t i = 0; i < s->n; i++) {
         const struct step *step = &s->steps[i];

@@ -275,6 +275,18 @@ uint64_t raft_node_commit_index(const struct raft_node *n)
     return n->core_open ? raft_commit_index((struct raft *)&n->core) : n->applied;
 }
 
+/* As the core sees it now: who leads is told at the end of the turn only, and may be deposed by then. */
+static uint64_t present_leader(const struct raft_node *n)
+{
+    raft_id id = 0;
+    const char *address;
+    if (n->core_open && raft_state((struct raft *)&n->core) == RAFT_LEADER)
+        return n->told_leader ? n->o.id : 0;
+    if (n->core_open && !n->failed && raft_state((struct raft *)&n->core) == RAFT_FOLLOWER)
+        raft_leader((struct raft *)&n->core, &id, &address);
+    return id;
+}
+
 void raft_node_status(const struct raft_node *n, struct raft_status *ret)
 {
     struct raft *r = (struct raft *)&n->core;
@@ -282,7 +294,7 @@ void raft_node_status(const struct raft_node *n, struct raft_status *ret)
     *ret = (struct raft_status){.is_leader = raft_node_is_leader(n),
                                 .cluster_id = n->o.cluster_id,
                                 .id = n->o.id,
-                                .leader_id = n->told_leader_id,
+                                .leader_id = present_leader(n),
                                 .term = n->core_open ? raft_current_term(r) : n->meta.term,
                                 .commit_index = n->core_open ? raft_commit_index(r) : n->applied,
                                 .applied_index = n->applied,

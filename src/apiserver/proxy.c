@@ -19,7 +19,7 @@ struct proxy_name {
 
 static bool split_name(struct slice id, struct proxy_name *ret)
 {
-    struct slice part[3], rest = id;
+    struct slice part[3] = {0}, rest = id;
     size_t n = 1;
     for (size_t i = 0; i < id.n; i++)
         n += id.p[i] == ':';
@@ -27,9 +27,11 @@ static bool split_name(struct slice id, struct proxy_name *ret)
         return false;
     for (size_t i = 0; i < n; i++)
         slice_cut(rest, ':', &part[i], &rest);
-    *ret = n == 1   ? (struct proxy_name){.name = part[0]}
-           : n == 2 ? (struct proxy_name){.name = part[0], .port = part[1]}
-                    : (struct proxy_name){part[0], part[1], part[2]};
+    *ret = (struct proxy_name){.name = part[n == 3]};
+    if (n == 3)
+        ret->scheme = part[0];
+    if (n > 1)
+        ret->port = part[n - 1];
     bool known = !ret->scheme.n || slice_eq_str(ret->scheme, "http") || slice_eq_str(ret->scheme, "https");
     return known && ret->name.n;
 }

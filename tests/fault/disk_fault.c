@@ -9,7 +9,9 @@
  *   delay MS      the call takes so much longer
  *
  * Build: cc -shared -fPIC -o disk_fault.so disk_fault.c */
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>

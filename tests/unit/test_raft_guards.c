@@ -668,6 +668,34 @@ static void note_transfer(void *ctx, int err)
     *(int *)ctx = err;
 }
 
+/* A leader that hears of a newer term leads nothing any more, at once and not only at the end of the turn: its status
+ * said that it led the newer term. Found by jepsen/, workload `members`. */
+static void test_status_of_a_deposed_leader(void **state)
+{
+    (void)state;
+    struct stage s;
+    struct raft_status st;
+    stage_open(&s, 0);
+    become_leader(&s);
+    raft_node_status(s.n, &st);
+    assert_int_equal(st.leader_id, 1);
+    uint64_t term = st.term;
+    struct raft_message vote = {.type = RAFT_REQUEST_VOTE, .server_id = 3, .server_address = "n3:7443"};
+    vote.request_vote = (struct raft_request_vote){.version = 2,
+                                                   .term = term + 1,
+                                                   .candidate_id = 3,
+                                                   .last_log_index = 99,
+                                                   .last_log_term = term,
+                                                   .disrupt_leader = true};
+    struct raft_event e = {.type = RAFT_RECEIVE};
+    e.receive.message = &vote;
+    node_step(s.n, &e);
+    raft_node_status(s.n, &st);
+    assert_int_equal(st.term, term + 1);
+    assert_int_equal(st.leader_id, 0);
+    stage_close(&s);
+}
+
 /* G12: TimeoutNow goes out once the next leader has everything; what is proposed meanwhile waits for how that ends. */
 static void test_g12_transfer_waits_for_the_next_leader(void **state)
 {
@@ -763,6 +791,7 @@ int main(void)
         cmocka_unit_test(test_g1_change_inside_a_batch),
         cmocka_unit_test(test_g2_standby_votes),
         cmocka_unit_test(test_g2_newcomer_votes),
+        cmocka_unit_test(test_status_of_a_deposed_leader),
         cmocka_unit_test(test_g4_snapshot_waits_for_the_disk),
         cmocka_unit_test(test_g5_old_connection_is_dropped),
         cmocka_unit_test(test_g6_one_submit_a_turn),

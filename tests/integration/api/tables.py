@@ -49,7 +49,10 @@ def t_selectors():
                 obj = merged(named(everything[version, kind], '%sx%d' % (tag, n), space, namespaced), value(patch) or {})
                 name = made(obj, space)['metadata']['name']
                 text = space if text == '@' else text
-                has = [o['metadata']['name'] for o in good(get(mine, fieldSelector='%s=%s' % (label, text)))['items']]
+                def selected():
+                    return [o['metadata']['name'] for o in good(get(mine, fieldSelector='%s=%s' % (label, text)))['items']]
+                eventually(lambda: name in selected()) # some are what a controller says
+                has = selected()
                 hasnt = [o['metadata']['name'] for o in good(get(mine, fieldSelector='%s!=%s' % (label, text)))['items']]
                 same((name in has, name in hasnt), (True, False), (kind, label))
                 same(has, [o['metadata']['name'] for o in good(get(mine, fieldSelector='%s==%s,metadata.name!=none' % (label, text)))['items']])
