@@ -29,7 +29,6 @@ libpintle_a_SOURCES += \
   src/apiserver/past.c src/apiserver/past.h \
   src/apiserver/pipeline.c \
   src/apiserver/podsub.c src/apiserver/podsub.h \
-  src/apiserver/podsub.c \
   src/apiserver/proxy.c \
   src/apiserver/quorum.c \
   src/apiserver/relay.c src/apiserver/relay.h \

@@ -313,7 +313,7 @@ void op_create(struct reconcile *r, const char *group, const char *plural, struc
     if (!op)
         return;
     op->req.verb = CLIENT_CREATE;
-    op->req.ns = ns;
+    op->req.ns = arena_copy(r->a, ns); /* it runs later: what the slice is of may be gone by then */
     op->req.body = obj;
 }
 
@@ -337,8 +337,8 @@ void op_patch(struct reconcile *r, const char *group, const char *plural, struct
         return;
     op->req.verb = CLIENT_PATCH;
     op->req.patch = CLIENT_MERGE_PATCH;
-    op->req.ns = ns;
-    op->req.name = name;
+    op->req.ns = arena_copy(r->a, ns);
+    op->req.name = arena_copy(r->a, name);
     op->req.sub = sub;
     op->req.body = patch;
 }
@@ -357,8 +357,8 @@ void op_delete(struct reconcile *r, const char *group, const char *plural, struc
     if (grace >= 0)
         json_set_str(r->a, options, "gracePeriodSeconds", json_new_int(r->a, grace));
     op->req.verb = CLIENT_DELETE;
-    op->req.ns = ns;
-    op->req.name = name;
+    op->req.ns = arena_copy(r->a, ns);
+    op->req.name = arena_copy(r->a, name);
     op->req.body = options;
 }
 
