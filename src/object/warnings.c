@@ -220,6 +220,7 @@ static bool parse_ip(struct slice s, char out[INET6_ADDRSTRLEN], bool *ret_stand
     text[s.n] = '\0';
     *ret_v6 = false;
     if (!memchr(s.p, ':', s.n)) {
+        /* NOLINTNEXTLINE(cert-err34-c): of three digits each nothing overflows */
         if (sscanf(text, "%3u.%3u.%3u.%3u%n", &a, &b, &c, &d, &used) != 4 || text[used] || a > 255 || b > 255 ||
             c > 255 || d > 255)
             return false;

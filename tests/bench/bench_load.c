@@ -363,6 +363,8 @@ static void run(struct load *l, const char *address)
 
 static enum mode mode_of(const char *text)
 {
+    if (!text)
+        return PUT;
     return !strcmp(text, "get") ? GET : !strcmp(text, "watch") ? WATCH : !strcmp(text, "pod") ? POD : PUT;
 }
 

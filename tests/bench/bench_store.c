@@ -199,7 +199,7 @@ int main(int argc, char **argv)
     struct store_result res;
     b.s = store_new();
     b.size = argc > 2 ? strtoul(argv[2], NULL, 10) : 2048;
-    b.keys = mib * (1 << 20) / b.size;
+    b.keys = mib * (1 << 20) / (b.size ? b.size : 1);
     b.time_ms = 1;
     b.value_n = (size_t)snprintf(b.value, sizeof b.value, HEAD "\"uid\":\"u\"},\"data\":{\"v\":\"%0*d\"}}",
                                  b.size > 120 ? (int)b.size - 120 : 1, 7);
@@ -212,7 +212,7 @@ int main(int argc, char **argv)
             compact(&b, &command, NULL);
     }
     for (size_t i = 0; i < REPLICA_WINDOW_EVENTS; i++) /* a window of replaced objects */
-        put(&b, &command, (size_t)rand() % b.keys, &puts);
+        put(&b, &command, (size_t)rand() % (b.keys ? b.keys : 1), &puts);
     compact(&b, &command, NULL);
     printf("%zu objects, %.0f MiB; window of %zu events, %.0f MiB\n", b.keys, (double)store_bytes(b.s) / (1 << 20),
            store_window_events(b.s), (double)store_window_bytes(b.s) / (1 << 20));

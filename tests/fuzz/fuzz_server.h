@@ -154,7 +154,7 @@ static inline void fuzz_server_send(struct fuzz_server *f, struct slice bytes, s
     f->say.cb = fuzz_say;
     if (bytes.n > 0)
         loop_timer_start(f->far, &f->say, 0);
-    sim_run_ms(f->sim, FUZZ_RUN_MS + bytes.n / step);
+    sim_run_ms(f->sim, FUZZ_RUN_MS + bytes.n / (step ? step : 1));
     loop_timer_stop(f->far, &f->say);
 }
 

@@ -19,7 +19,7 @@ static struct json *normal(struct arena *a, const struct resource *res, const ch
     struct check c = {.a = a, .partial = partial};
     struct status st = {0};
     struct json *o = json_of(a, text);
-    if (check_object(&c, res->type, o, &st))
+    if (!res || check_object(&c, res->type, o, &st))
         fail_msg("%s", st.message);
     return o;
 }

@@ -445,8 +445,8 @@ static void test_archive_to_any_moment(void **state)
     (void)state;
     struct world x;
     struct buf segment = BUF_INIT(1 << 20);
-    uint64_t hashes[CHANGES + 1], hash;
-    struct archive_point p;
+    uint64_t hashes[CHANGES + 1] = {0}, hash = 0;
+    struct archive_point p = {0};
     world_init(&x, 1, 4, 10);
     make_archive(&x, &segment, hashes);
     save(&x, segment_path, buf_slice(&segment));

@@ -6,9 +6,11 @@
 
 #include "net/h2_guard.h"
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): mode is a list in braces */
 #define RUN(e, mode, options)                                                                                          \
     net_setup(&(e));                                                                                                   \
     net_serve(&(e), (struct net_mode)mode, options)
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 static void expect(struct net_raw *r, const char *text)
 {
