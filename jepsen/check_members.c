@@ -15,7 +15,7 @@ struct told {
 static struct told told_of(const struct history *h, const struct hist_op *op)
 {
     struct told t = {.op = op, .list = history_list(h, op->ret)};
-    t.members = (op->ret->n_list - HEAD) / EACH;
+    t.members = t.list ? (op->ret->n_list - HEAD) / EACH : 0;
     for (size_t i = 0; i < t.members; i++)
         t.voters += t.list[HEAD + i * EACH + 2] == 0;
     return t;

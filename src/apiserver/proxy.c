@@ -52,8 +52,8 @@ static bool may_reach(struct slice ip)
 
 static const char *join(struct arena *a, struct slice ip, int64_t port)
 {
-    return arena_printf(a, memchr(ip.p, ':', ip.n) ? "[%" SLICE_FMT "]:%ld" : "%" SLICE_FMT ":%ld", SLICE_ARG(ip),
-                        port);
+    return arena_printf(a, ip.n && memchr(ip.p, ':', ip.n) ? "[%" SLICE_FMT "]:%ld" : "%" SLICE_FMT ":%ld",
+                        SLICE_ARG(ip), port);
 }
 
 /* ---- sending ---- */

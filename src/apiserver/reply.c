@@ -38,7 +38,7 @@ static size_t warning_headers(struct api_request *r, struct http_header *h)
     bool cut = total > API_WARNINGS_RUNES;
     for (size_t i = 0; i < r->n_warnings && (!cut || written < API_WARNINGS_RUNES); i++) {
         struct slice text = slice_str(r->warnings[i]);
-        struct buf quoted = BUF_INIT(6 * API_WARNINGS_RUNES);
+        struct buf quoted = BUF_INIT((size_t)6 * API_WARNINGS_RUNES);
         written += runes(&text, API_WARNING_RUNES, cut);
         if (!json_write_string(&quoted, text))
             h[n++] = (struct http_header){SLICE("warning"), slice_str(arena_printf(r->arena, "299 - %s", quoted.p))};

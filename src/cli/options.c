@@ -143,6 +143,8 @@ static const char *config_argument(int argc, char **argv)
 /* The two short options that hands know from kubectl. */
 static const char *long_form(const char *argument)
 {
+    if (!argument)
+        return "";
     return !strcmp(argument, "-n") ? "--namespace" : !strcmp(argument, "-o") ? "--output" : argument;
 }
 

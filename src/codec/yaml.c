@@ -217,8 +217,8 @@ static void anchor(struct loader *l, struct slice name, struct json *v)
 /* Loads the node that starts at the current event. */
 static struct json *load_node(struct loader *l, unsigned depth)
 {
-    struct slice name = SLICE_NONE;
-    struct json *v = NULL;
+    struct slice name;
+    struct json *v;
     if (depth > JSON_DEPTH_MAX)
         return fail(l, "exceeded max depth");
     switch (l->event.type) {

@@ -22,10 +22,10 @@ static void set_callbacks(nghttp2_session_callbacks *cb, const struct h2_callbac
 static void leave_limits_to_guard(nghttp2_option *option)
 {
 #ifdef HAVE_NGHTTP2_OPTION_SET_STREAM_RESET_RATE_LIMIT
-    nghttp2_option_set_stream_reset_rate_limit(option, 2 * H2_RESETS, 2 * H2_RESETS_PER_SECOND);
+    nghttp2_option_set_stream_reset_rate_limit(option, (uint64_t)2 * H2_RESETS, (uint64_t)2 * H2_RESETS_PER_SECOND);
 #endif
 #ifdef HAVE_NGHTTP2_OPTION_SET_MAX_CONTINUATIONS
-    nghttp2_option_set_max_continuations(option, 2 * H2_CONTINUATIONS_MAX);
+    nghttp2_option_set_max_continuations(option, (size_t)2 * H2_CONTINUATIONS_MAX);
 #endif
     (void)option;
 }

@@ -64,6 +64,7 @@ static void bench_close(struct bench *b)
 {
     probes_free(b->probes);
     http_server_free(b->server);
+    tls_context_free(b->agent.trusting);
     loop_free(b->l);
 }
 
