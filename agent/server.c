@@ -107,6 +107,7 @@ struct stream_request {
     struct cri_call *call;
     bool gone, upgrading; /* the client went away; the runtime is asked to upgrade */
     const char *kind;
+    struct slice container; /* as it was asked for */
     char *command[SERVER_COMMAND_MAX];
     size_t n_command;
     int32_t ports[64];
@@ -232,14 +233,26 @@ static void connect_stream(struct stream_request *r, const char *url)
         on_upgraded, r);
 }
 
+/* As plain text: clients put what failed, the upgrade, before it. */
+static void reply_not_found(struct http_exchange *x, struct slice container)
+{
+    const char *text = arena_printf(http_arena(x), "container not found (\"%" SLICE_FMT "\")", SLICE_ARG(container));
+    reply_text(x, 500, "text/plain; charset=utf-8", slice_str(text));
+}
+
 static void on_url(void *ctx, int err, const char *message, const ProtobufCMessage *response)
 {
     struct stream_request *r = ctx;
     r->call = NULL;
     if (err) {
         struct http_exchange *x = r->x;
+        struct slice container = r->container;
+        bool ended = message && strstr(message, "CONTAINER_EXITED"); /* since we looked */
         stream_free(r);
-        reply_error(x, 500, "%s", message && *message ? message : strerror(-err));
+        if (ended)
+            reply_not_found(x, container);
+        else
+            reply_error(x, 500, "%s", message && *message ? message : strerror(-err));
         return;
     }
     /* The three answers have the same shape. */
@@ -302,18 +315,17 @@ static void serve_stream(struct agent_server *s, struct http_exchange *x, const 
         reply_error(x, 400, "unable to upgrade: missing upgrade headers in request");
         return;
     }
-    if (err) {
-        /* As plain text: clients put what failed, the upgrade, before it. */
-        const char *text =
-            forward ? "pod does not exist"
-                    : arena_printf(http_arena(x), "container not found (\"%" SLICE_FMT "\")", SLICE_ARG(t->container));
-        reply_text(x, forward ? 404 : 500, "text/plain; charset=utf-8", slice_str(text));
+    if (err && forward)
+        reply_text(x, 404, "text/plain; charset=utf-8", SLICE("pod does not exist"));
+    else if (err)
+        reply_not_found(x, t->container);
+    if (err)
         return;
-    }
     struct stream_request *r = mem_new(struct stream_request);
     r->server = s;
     r->x = x;
     r->kind = kind;
+    r->container = t->container;
     list_push(&s->streams, &r->link);
     take_query(r, http_arena(x), q->query);
     http_set_ctx(x, r, on_gone);

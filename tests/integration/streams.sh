@@ -74,7 +74,7 @@ body"
     same "$(api GET $nodes/node-1:10250/proxy/pods)" 200
     same "$(jq -r .kind "$work/body")" PodList
     # Nobody gets to this machine or its neighbours by writing a pod's address.
-    k run local --image=x --overrides='{"spec":{"nodeName":"nowhere"}}'
+    k run local --image=x --overrides='{"spec":{"schedulerName":"nobody"}}'
     k patch pod local --subresource=status --type=merge -p '{"status":{"podIP":"127.0.0.1","podIPs":[{"ip":"127.0.0.1"}]}}'
     told $pods/local/proxy/ '400 BadRequest address not allowed'
     k delete pod local --force --grace-period=0
