@@ -65,8 +65,8 @@ void check_pages(const struct history *h, struct verdict *v);
  * (slack_ns after it). Anomalies: two-holders, early-expiry, late-expiry. */
 void check_lease(const struct history *h, uint64_t slack_ns, struct verdict *v);
 
-/* Membership as leaders tell it: one leader a term, what is committed stays committed, ids and places belong together, a
- * majority of the seats is always there, and all of them in the end. Anomalies: two-leaders, commit-went-back,
+/* Membership as leaders tell it: one leader a term, what is committed stays committed, ids and places belong together,
+ * two voters are never made one, and all are there in the end. Anomalies: two-leaders, commit-went-back,
  * id-used-twice, two-at-a-place, few-voters, not-whole. */
 void check_members(const struct history *h, struct verdict *v);
 

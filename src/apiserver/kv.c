@@ -549,10 +549,14 @@ static void kv_try(struct api_request *r)
     k->taken = all_hold(r, k);
     struct kv_branch *b = &k->branches[k->taken];
     see(r, b, store_revision(r->api->store)); /* of now: it is known */
-    if (count_changes(b))
+    if (count_changes(b)) {
         propose(r, k, b);
-    else
+    } else if (r->write_repeated) { /* an earlier try may come yet, and find that the comparisons hold */
+        forget_seen(b);
+        api_reply_errno(r, -ETIMEDOUT, "writing");
+    } else {
         answer(r, k, store_revision(r->api->store));
+    }
 }
 
 static void on_fresh(struct api_request *r, int err)

@@ -284,6 +284,12 @@ void api_reply_status(struct api_request *r, const struct status *st)
     struct arena own;
     const char *type;
     arena_init(&own, 1 << 20); /* the request's arena may be what failed */
+    struct status unknown;
+    if (r->write_repeated && ((st->code >= 400 && st->code < 500) || st->code == 503)) {
+        /* An earlier try may still be on its way to some leader, which would not know that it was refused meanwhile. */
+        status_errno(&unknown, &own, -ETIMEDOUT, "writing");
+        st = &unknown;
+    }
     struct blob *b = encode(r, &own, api_status_json(&own, st), &type);
     int code = st->code ? st->code : 200;
     size_t n = common_headers(r, headers, b ? type : "application/json");

@@ -595,6 +595,9 @@ static void write_object(struct api_request *r, struct write *w, struct json *ol
         w->remove = true;
     if (w->dry_run) {
         answer_dry_run(r, w);
+    } else if (unchanged(r, w, old) && r->write_repeated) {
+        write_done(w);
+        api_reply_errno(r, -ETIMEDOUT, "writing"); /* an earlier try may come yet, and change it back then */
     } else if (unchanged(r, w, old)) {
         struct store_item *item = item_ref(w->old);
         write_done(w);
@@ -677,6 +680,9 @@ static void write_try(struct api_request *r)
         api_reply_status(r, &st);
     } else if (w->obj) {
         write_object(r, w, old);
+    } else if (w->old && r->write_repeated && !w->dry_run) {
+        write_done(w);
+        api_reply_errno(r, -ETIMEDOUT, "writing");
     } else if (w->old) {
         struct store_item *item = item_ref(w->old);
         write_done(w);
