@@ -263,10 +263,15 @@ type counts struct {
 
 func informer(ctx context.Context, c kubernetes.Interface, seen *counts) informers.SharedInformerFactory {
 	factory := informers.NewSharedInformerFactoryWithOptions(c, 0, informers.WithNamespace(namespace))
-	_, err := factory.Core().V1().ConfigMaps().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+	// The namespace's kube-root-ca.crt comes back whenever it is deleted.
+	ours := func(o any) bool {
+		key, err := cache.DeletionHandlingMetaNamespaceKeyFunc(o)
+		return err == nil && !strings.HasSuffix(key, "/kube-root-ca.crt")
+	}
+	_, err := factory.Core().V1().ConfigMaps().Informer().AddEventHandler(cache.FilteringResourceEventHandler{FilterFunc: ours, Handler: cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(any) { seen.Lock(); seen.added++; seen.Unlock() },
 		UpdateFunc: func(any, any) { seen.Lock(); seen.updated++; seen.Unlock() },
-		DeleteFunc: func(any) { seen.Lock(); seen.deleted++; seen.Unlock() }})
+		DeleteFunc: func(any) { seen.Lock(); seen.deleted++; seen.Unlock() }}})
 	must(err, "informer")
 	factory.Apps().V1().Deployments().Informer()
 	factory.Start(ctx.Done())
