@@ -31,11 +31,11 @@ t_go_client() {
     mkfifo "$dir/in"
     exec 9<>"$dir/in"
     # shellcheck disable=SC2086 # a list of files
-    (timeout 120 "$dir/goclient" $others "$(config_of "$dies")" <"$dir/in" >"$dir/out" 2>&1; echo "ended" >>"$dir/out") &
-    eventually 30 grep -qE "^(READY TO KILL|ended)" "$dir/out" || { cat "$dir/out"; return 1; }
+    (timeout 220 "$dir/goclient" $others "$(config_of "$dies")" <"$dir/in" >"$dir/out" 2>&1; echo "ended" >>"$dir/out") &
+    eventually 100 grep -qE "^(READY TO KILL|ended)" "$dir/out" || { cat "$dir/out"; return 1; }
     end "$dies" KILL
     echo "LEADER KILLED" >&9
-    eventually 45 grep -q "^ended" "$dir/out" || { cat "$dir/out"; return 1; }
+    eventually 100 grep -q "^ended" "$dir/out" || { cat "$dir/out"; return 1; }
     cat "$dir/out"
     grep -q '^ALL OK' "$dir/out"
 }
