@@ -210,21 +210,13 @@ static size_t probe_headers(struct handler_run *r, const struct json *spec, stru
 
 /* Whoever probes a container wants to know whether it answers, not who it is: certificates are not verified, as
  * https://kubernetes.io/docs/concepts/workloads/pods/probes/ says. */
-static struct tls_context *trusting(struct agent *agent)
-{
-    char why[256];
-    if (!agent->trusting)
-        (void)tls_context_new(&(struct tls_options){.trust_anyone = true}, &agent->trusting, why);
-    return agent->trusting;
-}
-
 static void http_start(struct handler_run *r, const struct json *spec, const struct json *container, const char *ip)
 {
     struct http_header headers[HTTP_PROBE_HEADERS_MAX];
     struct slice path = json_path_string(spec, "path");
     const char *address = address_of(r, spec, container, ip), *host = address;
     bool https = slice_eq_str(json_path_string(spec, "scheme"), "HTTPS");
-    if (!address || (https && !trusting(r->agent))) {
+    if (!address || (https && !tls_trusting(&r->agent->trusting))) {
         finish(r, false, address ? "there is no TLS" : "no such port");
         return;
     }
@@ -236,8 +228,8 @@ static void http_start(struct handler_run *r, const struct json *spec, const str
                                       "awaiting headers)",
                                       https ? "https" : "http", address, target);
     r->http = http_client_new(
-        r->agent->loop,
-        &(struct http_client_options){.addr = address, .host = host, .tls = https ? trusting(r->agent) : NULL});
+        r->agent->loop, &(struct http_client_options){
+                            .addr = address, .host = host, .tls = https ? tls_trusting(&r->agent->trusting) : NULL});
     r->call = http_call(r->http, &(struct http_call_options){.method = "GET",
                                                              .path = target,
                                                              .headers = headers,

@@ -58,14 +58,6 @@ static const char *join(struct arena *a, struct slice ip, int64_t port)
 
 /* ---- sending ---- */
 
-static struct tls_context *trusting(struct api_nodes *n)
-{
-    char why[256];
-    if (!n->trust)
-        (void)tls_context_new(&(struct tls_options){.trust_anyone = true}, &n->trust, why);
-    return n->trust;
-}
-
 /* The path that the proxied server sees. */
 static const char *target_path(struct api_request *r)
 {
@@ -83,7 +75,7 @@ static void pass_on(struct api_request *r, bool https, struct slice ip, int64_t 
 {
     const char *address = join(r->arena, ip, port);
     struct slice host = r->http ? http_request_header(r->http, "host") : SLICE_NONE;
-    struct tls_context *tls = https ? trusting(r->api->nodes) : NULL;
+    struct tls_context *tls = https ? tls_trusting(&r->api->nodes->trust) : NULL;
     struct relay_target t = {
         .path = target_path(r),
         .address = address,

@@ -41,6 +41,9 @@ int tls_context_new(const struct tls_options *o, struct tls_context **ret, char 
 /* Reads the files again; on failure the old ones stay in use. */
 int tls_context_reload(struct tls_context *t, char why[256]);
 void tls_context_free(struct tls_context *t);
+/* A client's side that takes any certificate, made at the first use and kept in *kept, whose owner frees it; NULL when it
+ * cannot be made. For whoever wants to know whether somebody answers, not who. */
+struct tls_context *tls_trusting(struct tls_context **kept);
 
 enum { TLS_HANDSHAKE_MS = 10000 }; /* a handshake that takes longer fails with -ETIMEDOUT */
 
